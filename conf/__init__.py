@@ -1,0 +1,1 @@
+"""Hydra groups: one YAML per adapter, suite, data set and tracker."""

@@ -1,0 +1,271 @@
+"""The contracts between suites and models: capability protocols and validation at the boundary.
+
+An adapter implements the capabilities it can; a suite states which it accepts; a pair that does not
+fit becomes a ``skipped`` record. Video at the boundary is float32 in [0, 1], RGB, ``b t c h w``.
+Adapters resize and normalise themselves and never draw noise of their own: seeds and noise banks
+come from the suite.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol, runtime_checkable
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from worldbench.errors import ContractError
+from worldbench.schema import AdapterCard, Trial
+
+
+@dataclass(frozen=True)
+class Latents:
+    """A grid of latent tokens, ``temporal_stride`` frames per step.
+
+    Attributes:
+        tokens: Features, ``b t' h' w' d``, finite float.
+        temporal_stride: Frames that one latent step stands for.
+    """
+
+    tokens: Float[Tensor, "b t h w d"]
+    temporal_stride: int
+
+
+@runtime_checkable
+class NoiseBank(Protocol):
+    """The suite's noise for a batch, shared by all clips of a trial so that differences cancel it.
+
+    The suite binds it to the trials of the batch, so an adapter need not know them.
+    """
+
+    def draw(
+        self, shape: tuple[int, ...], *, level: float, index: int, sign: int
+    ) -> Float[Tensor, "b ..."]:
+        """Returns standard normal noise ``b *shape``, keyed by (trial id, level, index, sign)."""
+        ...
+
+
+@runtime_checkable
+class Adapter(Protocol):
+    """What every adapter has: its identity."""
+
+    @property
+    def card(self) -> AdapterCard:
+        """Who it is and which clips it takes."""
+        ...
+
+
+@runtime_checkable
+class Encodes(Protocol):
+    """Maps a video to latents."""
+
+    def encode(
+        self,
+        video: Float[Tensor, "b t 3 h w"],
+        *,
+        layer: str | None = None,
+        noise: float | None = None,
+        seed: int = 0,
+    ) -> Latents:
+        """Returns the latents of every latent step of the video."""
+        ...
+
+
+@runtime_checkable
+class Predicts(Protocol):
+    """Foresees latents from context pixels alone."""
+
+    def predict(
+        self,
+        context: Float[Tensor, "b c 3 h w"],
+        horizon: int,
+        *,
+        actions: Tensor | None = None,
+    ) -> Latents:
+        """Returns predicted latents of the next ``horizon`` frames."""
+        ...
+
+
+@runtime_checkable
+class Generates(Protocol):
+    """Foresees pixels from context pixels."""
+
+    def generate(
+        self,
+        context: Float[Tensor, "b c 3 h w"],
+        horizon: int,
+        *,
+        samples: int,
+        seed: int,
+        actions: Tensor | None = None,
+        prompt: Sequence[str] | None = None,
+    ) -> Float[Tensor, "b s t 3 h w"]:
+        """Returns ``samples`` rollouts of exactly ``horizon`` future frames, in [0, 1].
+
+        A stochastic adapter draws for item i of the batch from ``seed + i`` alone, so that results
+        do not depend on how trials are batched.
+        """
+        ...
+
+
+@runtime_checkable
+class Surprises(Protocol):
+    """Says how little it expected what came after the context."""
+
+    def surprise(
+        self,
+        video: Float[Tensor, "b t 3 h w"],
+        context: int,
+        *,
+        operator: str,
+        noise: NoiseBank,
+    ) -> Float[Tensor, "b steps"]:
+        """Returns one value per future latent step, higher = less expected."""
+        ...
+
+
+@runtime_checkable
+class Replays(Protocol):
+    """Answers by trial instead of from pixels: rollouts made elsewhere, or the real future.
+
+    No model implements this: it is told which trial it answers and shown the true future, whose
+    shape says which frames are wanted. Suites treat the answer as they treat ``generate``'s.
+    """
+
+    def require(self, trials: Sequence[Trial], samples: int) -> None:
+        """Makes sure, before the first batch, that every trial can be answered.
+
+        Raises:
+            DataError: With the list of what is missing.
+        """
+        ...
+
+    def replay(
+        self,
+        trials: Sequence[Trial],
+        future: Float[Tensor, "b t 3 h w"],
+        *,
+        fps: float,
+        samples: int,
+    ) -> Float[Tensor, "b s t 3 h w"]:
+        """Returns the stored rollouts of these trials at the future's length, fps and size."""
+        ...
+
+
+CAPABILITIES: dict[str, type[Any]] = {
+    "encodes": Encodes,
+    "predicts": Predicts,
+    "generates": Generates,
+    "surprises": Surprises,
+    "replays": Replays,
+}
+
+
+def capabilities(adapter: object) -> tuple[str, ...]:
+    """Names the capabilities an object implements."""
+    return tuple(name for name, kind in CAPABILITIES.items() if isinstance(adapter, kind))
+
+
+def checked_rollout(
+    adapter: str,
+    call: str,
+    rollout: Tensor,
+    *,
+    batch: int,
+    samples: int,
+    horizon: int,
+    size: tuple[int, int],
+) -> Float[Tensor, "b s t 3 h w"]:
+    """Validates what ``generate`` or ``replay`` returned.
+
+    Args:
+        adapter: The adapter's name, for the message.
+        call: The call that returned it, for the message.
+        rollout: The value returned.
+        batch: Number of trials asked for.
+        samples: Number of samples asked for.
+        horizon: Number of future frames asked for.
+        size: Height and width of the context.
+
+    Returns:
+        The rollout, unchanged.
+
+    Raises:
+        ContractError: If it is not a float32 tensor of the shape asked for, finite and in [0, 1].
+    """
+    wanted = (batch, samples, horizon, 3, *size)
+    where = f"adapter {adapter!r}, call {call}"
+    if tuple(rollout.shape) != wanted:
+        hint = _shape_hint(tuple(rollout.shape), wanted)
+        raise ContractError(
+            f"{where}: wrong shape{hint}",
+            seen=tuple(rollout.shape),
+            accepted=f"b s t c h w = {wanted}",
+            fix=f"return the future only; then `worldbench check adapter={adapter}`",
+        )
+    if rollout.dtype != torch.float32:
+        raise ContractError(
+            f"{where}: wrong dtype",
+            seen=rollout.dtype,
+            accepted="torch.float32",
+            fix="call .float() on the result",
+        )
+    checked_range(where, rollout)
+    return rollout
+
+
+def _shape_hint(seen: tuple[int, ...], wanted: tuple[int, ...]) -> str:
+    if len(seen) == len(wanted) and seen[2] != wanted[2] and seen[:2] == wanted[:2]:
+        return f" (wrong number of frames: {seen[2]} instead of {wanted[2]})"
+    return ""
+
+
+def checked_range(where: str, video: Float[Tensor, "..."]) -> None:
+    """Refuses values that are not finite or lie outside [0, 1] by more than 1e-4.
+
+    Raises:
+        ContractError: With the count of non-finite values or the range seen.
+    """
+    broken = int((~torch.isfinite(video)).sum())
+    if broken:
+        raise ContractError(
+            f"{where}: values that are not finite",
+            seen=f"{broken} of {video.numel()} are NaN or infinite",
+            accepted="finite float32 in [0, 1]",
+            fix="check the weights, and the precision (bf16 and fp16 overflow: precision=fp32)",
+        )
+    low, high = (float(v) for v in torch.aminmax(video))
+    if low < -1e-4 or high > 1 + 1e-4:
+        raise ContractError(
+            f"{where}: values outside the range",
+            seen=f"[{low:.4g}, {high:.4g}]",
+            accepted="[0, 1]",
+            fix="undo the model's normalisation, e.g. (x + 1) / 2, and clamp",
+        )
+
+
+def checked_latents(
+    adapter: str, call: str, latents: Latents, *, batch: int, frames: int
+) -> Latents:
+    """Validates what ``encode`` or ``predict`` returned for so many frames.
+
+    Raises:
+        ContractError: If batch or number of latent steps is wrong, or values are not finite.
+    """
+    where = f"adapter {adapter!r}, call {call}"
+    steps = -(-frames // latents.temporal_stride)
+    if latents.tokens.shape[:2] != (batch, steps):
+        raise ContractError(
+            f"{where}: wrong shape",
+            seen=tuple(latents.tokens.shape),
+            accepted=f"b={batch}, t'={steps} ({frames} frames at temporal stride "
+            f"{latents.temporal_stride}), h', w', d",
+            fix="give one latent step per temporal stride of the frames asked for",
+        )
+    if not bool(torch.isfinite(latents.tokens).all()):
+        raise ContractError(
+            f"{where}: latents that are not finite",
+            accepted="finite floats",
+            fix="check the weights and the precision",
+        )
+    return latents

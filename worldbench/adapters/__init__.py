@@ -1,0 +1,1 @@
+"""Adapters: one file per family, each implementing the capabilities it can."""

@@ -1,0 +1,156 @@
+"""From configuration to objects, with errors that name the fix.
+
+Hydra owns the arguments. What stands here is the little around it: the search path of installed
+packages, names checked before Hydra sees them, and headers stripped before instantiation.
+"""
+
+import difflib
+import re
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from hydra import compose as hydra_compose
+from hydra import initialize_config_module
+from hydra.core.config_search_path import ConfigSearchPath
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.plugins import Plugins
+from hydra.errors import HydraException
+from hydra.plugins.search_path_plugin import SearchPathPlugin
+from hydra.utils import instantiate as hydra_instantiate
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from worldbench import registry
+from worldbench.errors import UsageError, WorldbenchError
+
+_HEADER = {"summary", "family"}
+_NAMELESS = {"suite", "tracker"}  # groups whose objects are not named by the user
+_OVERRIDE = re.compile(r"(?P<group>\w+)=(?P<value>[^=]+)")
+_OPTIONS = (
+    *registry.GROUPS,
+    *("device", "precision", "batch_size", "num_workers", "seed"),
+    *("limit", "dry_run", "overwrite", "records"),
+)
+
+
+class InstalledConfigs(SearchPathPlugin):
+    """Adds the configuration folders of installed packages to Hydra's search path."""
+
+    def manipulate_search_path(self, search_path: ConfigSearchPath) -> None:
+        """Appends each package of the entry-point group ``worldbench.conf``."""
+        for folder in registry.config_folders():
+            if folder.module is not None:
+                search_path.append(provider=folder.origin, path=f"file://{folder.path}")
+
+
+def register_search_path() -> None:
+    """Tells Hydra of installed configurations.
+
+    In code, because a ``hydra_plugins`` folder is not found in editable installs.
+    """
+    Plugins.instance().register(InstalledConfigs)
+
+
+def check_names(overrides: Sequence[str], config_dir: str | None = None) -> None:
+    """Checks ``adapter=a,b``, ``suite=…``, ``data=…`` and ``tracker=…`` against the registry.
+
+    Raises:
+        UsageError: For an unknown name, with the nearest match and the alternatives.
+    """
+    for override in overrides:
+        match = _OVERRIDE.fullmatch(override)
+        if match is None or match["group"] not in registry.GROUPS:
+            continue
+        plain = [n.strip() for n in match["value"].split(",")]
+        if all(re.fullmatch(r"[\w.-]+", name) for name in plain):  # not glob() or choice()
+            registry.require(match["group"], plain, config_dir)
+
+
+def compose(overrides: Sequence[str], config_dir: str | None = None) -> DictConfig:
+    """Composes the run configuration outside of ``hydra.main``, for ``check`` and ``data``.
+
+    Raises:
+        UsageError: If the overrides do not fit.
+    """
+    check_names(overrides, config_dir)
+    register_search_path()
+    extra = [f"hydra.searchpath=[file://{config_dir}]"] if config_dir is not None else []
+    GlobalHydra.instance().clear()
+    with (
+        explained(),
+        initialize_config_module("worldbench.conf", version_base="1.3"),
+    ):
+        return hydra_compose("run", overrides=[*overrides, *extra])
+
+
+@contextmanager
+def explained() -> Iterator[None]:
+    """Turns Hydra's and OmegaConf's errors into ours."""
+    try:
+        yield
+    except (HydraException, OmegaConfBaseException) as error:
+        raise explain(error) from error
+
+
+def explain(error: Exception) -> WorldbenchError:
+    """Returns a usage error that says which option is wrong and what would be right."""
+    cause: BaseException = error
+    while cause.__cause__ is not None:
+        cause = cause.__cause__
+    if isinstance(cause, WorldbenchError):
+        return cause
+    text = str(error).strip()
+    if "???" in text or "Missing mandatory value" in text or "You must specify" in text:
+        return UsageError(
+            "an option that has no default is missing",
+            seen=text.splitlines()[0],
+            fix="give it on the command line; `worldbench show NAME` lists the options",
+        )
+    unknown = re.search(
+        r"(?:Key|key) '([^']+)' is not in struct|Could not override '([^']+)'", text
+    )
+    if unknown is not None:
+        name = next(group for group in unknown.groups() if group)
+        near = difflib.get_close_matches(name.split(".")[-1], _OPTIONS, n=1)
+        hint = f" (did you mean {near[0]!r}?)" if near and "." not in name else ""
+        return UsageError(
+            f"unknown override {name!r}{hint}",
+            accepted=f"{', '.join(_OPTIONS)}, and the options of the chosen configurations",
+            fix="worldbench run --help, or worldbench show NAME for one configuration's options",
+        )
+    return UsageError("the configuration does not compose", seen=text, fix="worldbench run --help")
+
+
+def instantiate(group: str, config: DictConfig) -> Any:
+    """Makes the object that a configuration describes.
+
+    The header is for people: ``summary`` and ``family`` are not passed on, ``name`` only where
+    the object shows it (adapters and data).
+
+    Raises:
+        UsageError: If the target cannot be imported or does not take the options given.
+    """
+    strip = _HEADER | ({"name"} if group in _NAMELESS else set())
+    resolved: Any = OmegaConf.to_container(config, resolve=True)
+    options = {name: value for name, value in resolved.items() if name not in strip}
+    try:
+        return hydra_instantiate(OmegaConf.create(options), _convert_="all")
+    except HydraException as error:
+        cause = error.__cause__
+        if isinstance(cause, WorldbenchError):
+            raise cause from None
+        if isinstance(cause, ImportError):
+            raise UsageError(
+                f"{group} {config.name!r} needs something that is not installed",
+                seen=cause,
+                fix=f"install it, or correct _target_ {options.get('_target_')!r}",
+            ) from error
+        if isinstance(cause, TypeError):
+            raise UsageError(
+                f"{group} {config.name!r} does not take these options",
+                seen=cause,
+                accepted="the parameters of " + str(options.get("_target_")),
+                fix=f"worldbench show {config.name}",
+            ) from error
+        raise

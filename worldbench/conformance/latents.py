@@ -1,0 +1,101 @@
+"""Checks of adapters that answer in latents or in surprise."""
+
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor
+
+from worldbench.adapter import Adapter, Encodes, Latents, Predicts, Surprises, checked_latents
+from worldbench.conformance.clips import KeyedNoise
+from worldbench.conformance.outcome import Outcome, attempt, close, expect, same
+from worldbench.conformance.subject import clips_for, context_of
+
+
+def encodes(adapter: Encodes) -> Iterator[Outcome]:
+    """Checks ``encode``."""
+    assert isinstance(adapter, Adapter)
+    frames = 4 * adapter.card.temporal_stride
+    clips = clips_for(adapter, frames)
+
+    def latents(part: Tensor = clips) -> Latents:
+        with torch.inference_mode():
+            out = adapter.encode(part)
+        return checked_latents(adapter.card.name, "encode", out, batch=len(part), frames=frames)
+
+    def batches() -> None:
+        alone = torch.cat([latents(clips[i : i + 1]).tokens for i in range(len(clips))])
+        close(latents().tokens, alone, "latents depend on the batch")
+
+    def stride() -> None:
+        seen = latents().temporal_stride
+        expect(seen == adapter.card.temporal_stride, "temporal stride differs from the card", seen)
+
+    yield attempt("encode: shape, finite, temporal stride as on the card", stride)
+    yield attempt(
+        "encode: deterministic",
+        lambda: same(latents().tokens, latents().tokens, "two calls give different latents"),
+    )
+    yield attempt("encode: independent of the batch", batches)
+
+
+def predicts(adapter: Predicts) -> Iterator[Outcome]:
+    """Checks ``predict``."""
+    assert isinstance(adapter, Adapter)
+    context, horizon = context_of(adapter), 4 * adapter.card.temporal_stride
+    clips = clips_for(adapter, context + horizon)
+
+    def latents(part: Tensor = clips, horizon: int = horizon) -> Tensor:
+        with torch.inference_mode():
+            out = adapter.predict(part[:, :context], horizon)
+        checked_latents(adapter.card.name, "predict", out, batch=len(part), frames=horizon)
+        return out.tokens
+
+    def leak() -> None:
+        perturbed = clips.clone()
+        perturbed[:, context:] = 1 - perturbed[:, context:]
+        same(latents(), latents(perturbed), "predictions move with the future: a temporal leak")
+
+    def batches() -> None:
+        alone = torch.cat([latents(clips[i : i + 1]) for i in range(len(clips))])
+        close(latents(), alone, "predictions depend on the batch")
+
+    def horizons() -> None:
+        for steps in (1, 2, 4):
+            latents(horizon=steps * adapter.card.temporal_stride)
+
+    yield attempt("predict: shape, finite, horizon met exactly", horizons)
+    yield attempt("predict: deterministic", lambda: same(latents(), latents(), "two calls differ"))
+    yield attempt("predict: independent of the batch", batches)
+    yield attempt("predict: no temporal leak", leak)
+
+
+def surprises(adapter: Surprises) -> Iterator[Outcome]:
+    """Checks ``surprise``."""
+    assert isinstance(adapter, Adapter)
+    card = adapter.card
+    context, stride = context_of(adapter), card.temporal_stride
+    horizon = 4 * stride
+    clips = clips_for(adapter, context + horizon)
+
+    def surprise(operator: str, part: Tensor, first: int = 0) -> Tensor:
+        noise = KeyedNoise([f"trial{first + i}" for i in range(len(part))])
+        with torch.inference_mode():
+            out = adapter.surprise(part, context, operator=operator, noise=noise)
+        wanted = (len(part), horizon // stride)
+        expect(tuple(out.shape) == wanted, f"wrong shape, not {wanted}", tuple(out.shape))
+        expect(bool(torch.isfinite(out).all()), "surprise that is not finite")
+        return out
+
+    if not card.operators:
+        yield Outcome("surprise: operators on the card", False, "card.operators is empty")
+    for operator in card.operators:
+
+        def repeat(operator: str = operator) -> None:
+            same(surprise(operator, clips), surprise(operator, clips), "two calls differ")
+
+        def batches(operator: str = operator) -> None:
+            alone = [surprise(operator, clips[i : i + 1], i) for i in range(len(clips))]
+            close(surprise(operator, clips), torch.cat(alone), "surprise depends on the batch")
+
+        yield attempt(f"surprise[{operator}]: shape, finite, deterministic given the noise", repeat)
+        yield attempt(f"surprise[{operator}]: independent of the batch", batches)

@@ -1,0 +1,1 @@
+"""Data: real videos and procedural worlds, as clips with labels and digests."""

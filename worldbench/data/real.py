@@ -1,0 +1,268 @@
+"""Data sets of video files: a layout, its videos, and clips cut from them."""
+
+import hashlib
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from jaxtyping import UInt8
+
+from worldbench.cache import cache_folder
+from worldbench.data import layouts
+from worldbench.data.manifest import Entry, Manifest, Video, scan
+from worldbench.data.moving_shapes import ShapesSpec, build
+from worldbench.data.source import Clip, ClipFormat
+from worldbench.data.video import clip_times, decode_clips
+from worldbench.errors import UsageError, unknown_name
+from worldbench.progress import Progress
+from worldbench.schema import DataInfo, Exclusion
+
+LAYOUTS = ("folder", "class_folders", "kinetics", "path_label", "ssv2")
+_LISTED = {"kinetics", "path_label", "ssv2"}  # layouts that need annotations beside the videos
+
+
+class VideoData:
+    """Clips of a folder of videos.
+
+    Nothing is read before the first question; the scan then decodes every listed video once and
+    remembers unchanged files in the cache.
+
+    Args:
+        name: The name records and the board show.
+        root: The folder that holds the videos.
+        layout: One of :data:`LAYOUTS`.
+        annotations: The listing: a CSV (``kinetics``), a text file (``path_label``) or a folder
+            with ``labels.json`` (``ssv2``).
+        split: Keep only this split; everything if None.
+        classes: Keep only these classes.
+        train: How the training split differs, e.g. ``{"split": "train"}`` or ``{"root": DIR}``;
+            None if there is none.
+        frames: Frames per clip.
+        fps: Frames per second of the clips; videos are resampled by timestamps.
+        size: Height and width of the clips: the short side is resized, the centre cropped.
+        clips_per_video: At most so many clips of one video, spread evenly; all if None.
+        max_videos: Only so many videos, chosen by the hash of their ids; all if None.
+        max_excluded: Largest share of unusable videos that a run accepts, in [0, 1].
+
+    Raises:
+        UsageError: If the layout is unknown, annotations are missing, or a number makes no sense.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        root: str,
+        layout: str = "folder",
+        *,
+        annotations: str | None = None,
+        split: str | None = None,
+        classes: Sequence[str] | None = None,
+        train: Mapping[str, Any] | None = None,
+        frames: int = 16,
+        fps: float = 15,
+        size: Sequence[int] = (128, 128),
+        clips_per_video: int | None = None,
+        max_videos: int | None = None,
+        max_excluded: float = 0.05,
+    ) -> None:
+        if layout not in LAYOUTS:
+            raise unknown_name("layout", layout, LAYOUTS, fix="data.layout=folder")
+        if layout in _LISTED and annotations is None:
+            raise UsageError(
+                f"the layout {layout!r} needs its annotations",
+                accepted="the path of the listing that came with the data",
+                fix="data.annotations=PATH",
+            )
+        if fps <= 0 or frames < 2 or len(size) != 2 or min(size) < 1:
+            raise UsageError(
+                "clips of this format do not exist",
+                seen=f"frames={frames}, fps={fps}, size={list(size)}",
+                accepted="frames ≥ 2, fps > 0, size=[height,width] in pixels",
+                fix="data.frames=16 data.fps=15 data.size=[128,128]",
+            )
+        self.name, self.root, self.layout = name, root, layout
+        self.annotations, self.split, self.classes = annotations, split, classes
+        self.format = ClipFormat(frames, float(fps), (size[0], size[1]), clips_per_video)
+        self.max_videos, self.max_excluded = max_videos, max_excluded
+        self._train = dict(train) if train is not None else None
+
+    @property
+    def frames(self) -> int:
+        """Frames per clip."""
+        return self.format.frames
+
+    @property
+    def fps(self) -> float:
+        """Frames per second of every clip."""
+        return self.format.fps
+
+    @property
+    def protocol(self) -> dict[str, Any]:
+        """The clip format and the choice of videos, as records keep them."""
+        chosen = {
+            "split": self.split,
+            "classes": list(self.classes) if self.classes is not None else None,
+            "max_videos": self.max_videos,
+        }
+        return {**asdict(self.format), "size": list(self.format.size), **chosen}
+
+    @cached_property
+    def train(self) -> "VideoData | None":
+        """Clips of the training split in the same format, if there is one."""
+        if self._train is None:
+            return None
+        options: dict[str, Any] = {
+            "name": f"{self.name}/train",
+            "root": self.root,
+            "layout": self.layout,
+            "annotations": self.annotations,
+            "split": self.split,
+            "classes": self.classes,
+            "frames": self.format.frames,
+            "fps": self.format.fps,
+            "size": self.format.size,
+            "clips_per_video": self.format.clips_per_video,
+            "max_excluded": self.max_excluded,
+        }
+        return VideoData(**{**options, **self._train})
+
+    @cached_property
+    def manifest(self) -> Manifest:
+        """The scanned videos; the first access decodes them all once.
+
+        Raises:
+            DataError: As :func:`worldbench.data.manifest.scan`.
+        """
+        videos = self._chosen()
+        with Progress().task(f"scanning {self.name}", len(videos)) as step:
+            return scan(
+                videos,
+                self.root,
+                max_excluded=self.max_excluded,
+                min_seconds=self.format.seconds,
+                cache=cache_folder("scans"),
+                progress=step.to,
+            )
+
+    @property
+    def info(self) -> DataInfo:
+        """Identity, counts and exclusions, as records keep them."""
+        return DataInfo(
+            name=self.name,
+            digest=self.digest,
+            clips=len(self.clips()),
+            clusters=len(self.manifest.entries),
+            excluded=tuple(
+                Exclusion(path=item.path, reason=item.reason) for item in self.manifest.excluded
+            ),
+        )
+
+    @property
+    def digest(self) -> str:
+        """What identifies the videos: their paths, sizes and contents."""
+        return self.manifest.digest
+
+    @cached_property
+    def _entries(self) -> dict[str, Entry]:
+        return {entry.id: entry for entry in self.manifest.entries}
+
+    def clips(self) -> list[Clip]:
+        """Lists every clip in order of video and time."""
+        return [
+            Clip(f"{entry.id}@{k}", entry.id, entry.id, entry.video.label or "", start)
+            for entry in self.manifest.entries
+            for k, start in self.format.windows(*entry.seconds)
+        ]
+
+    def load(self, ids: Sequence[str]) -> UInt8[np.ndarray, "b t h w 3"]:
+        """Decodes clips by id, each video in one pass.
+
+        Raises:
+            DataError: If a file changed since the scan or a frame does not decode.
+        """
+        places: dict[str, list[tuple[float, int]]] = defaultdict(list)
+        for position, clip_id in enumerate(ids):
+            video, _, k = clip_id.rpartition("@")
+            begin = self._entries[video].seconds[0]
+            places[video].append((begin + int(k) * self.format.seconds, position))
+        out = np.empty((len(ids), self.format.frames, *self.format.size, 3), np.uint8)
+        for video, wanted in places.items():
+            entry = self._entries[video]
+            times = [clip_times(start, self.format.frames, self.format.fps) for start, _ in wanted]
+            path = self.manifest.file(entry)
+            clips = decode_clips(path, times, size=self.format.size, info=entry.info)
+            for (_, position), clip in zip(wanted, clips, strict=True):
+                out[position] = clip
+        return out
+
+    def _chosen(self) -> Sequence[Video]:
+        videos = self._listed()
+        if self.max_videos is None or len(videos) <= self.max_videos:
+            return videos
+        return sorted(videos, key=lambda v: hashlib.sha256(v.id.encode()).digest())[
+            : self.max_videos
+        ]
+
+    def _listed(self) -> Sequence[Video]:
+        if self.layout == "folder":
+            return layouts.folder(self.root)
+        if self.layout == "class_folders":
+            return layouts.class_folders(self.root, classes=self.classes, split=self.split)
+        listing = str(self.annotations)
+        if self.layout == "ssv2":
+            splits = (self.split,) if self.split is not None else ("train", "validation")
+            return layouts.ssv2(listing, self.root, splits=splits, classes=self.classes)
+        reader = layouts.kinetics if self.layout == "kinetics" else layouts.path_label
+        return reader(listing, self.root, classes=self.classes, split=self.split)
+
+
+class MovingShapes(VideoData):
+    """The embedded default: made in the cache on first use, read back like any Kinetics copy.
+
+    Args:
+        name: The name records and the board show.
+        split: ``validate`` or ``train``.
+        max_videos: Only so many videos; all if None.
+    """
+
+    def __init__(
+        self,
+        name: str = "moving_shapes",
+        split: str = "validate",
+        max_videos: int | None = None,
+    ) -> None:
+        self.spec = ShapesSpec()
+        super().__init__(
+            name if split == "validate" else f"{name}/{split}",
+            "",
+            "kinetics",
+            annotations="",
+            split=split,
+            frames=self.spec.frames,
+            fps=self.spec.fps,
+            size=(self.spec.size, self.spec.size),
+            max_videos=max_videos,
+        )
+
+    @cached_property
+    def train(self) -> VideoData | None:
+        """The training split, of which the embedded set always has one."""
+        return MovingShapes(split="train") if self.split != "train" else None
+
+    @property
+    def digest(self) -> str:
+        """Digest of the drawing's specification.
+
+        Not of the files: another release of the encoder writes other bytes for the same picture.
+        """
+        return self.spec.digest
+
+    def _listed(self) -> Sequence[Video]:
+        videos = self.spec.train + self.spec.validate
+        with Progress().task(f"making {self.name}", videos) as step:
+            root = build(self.spec, step.to)
+        self.root, self.annotations = str(root), str(root / "annotations.csv")
+        return super()._listed()

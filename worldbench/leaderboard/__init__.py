@@ -1,0 +1,23 @@
+"""The leaderboard: records → table → Markdown, JSON and one HTML page. Imports no torch.
+
+In reading order: ``board`` (what a board is), ``table`` (records → board) with ``columns``,
+``scales`` (floor, ceiling, skill), ``rows`` and ``compare`` (ranks); then ``text``, ``markdown``,
+``chart`` and ``html`` (board → files).
+"""
+
+from worldbench.leaderboard.board import Board, Cell, Column, Entry, Row, Section
+from worldbench.leaderboard.files import render, stale, write
+from worldbench.leaderboard.table import build
+
+__all__ = [
+    "Board",
+    "Cell",
+    "Column",
+    "Entry",
+    "Row",
+    "Section",
+    "build",
+    "render",
+    "stale",
+    "write",
+]

@@ -1,0 +1,126 @@
+"""Geometry of the interval charts; the page's template draws it.
+
+Horizontal positions are percentages of the drawing's width, so that a chart fills a phone or a wide
+screen without scaling its text.
+"""
+
+import math
+from dataclasses import dataclass
+
+from worldbench.leaderboard import text
+from worldbench.leaderboard.board import Anchor, Cell, Column, Section
+
+_LEFT, _RIGHT = 2.0, 98.0
+_TOP, _ROW, _BOTTOM = 42, 42, 28
+
+
+@dataclass(frozen=True)
+class Mark:
+    """One adapter: its name, its interval and its score, positions in percent and pixels."""
+
+    name: str
+    role: str
+    said: str
+    y: int
+    x: str
+    low: str | None
+    high: str | None
+
+
+@dataclass(frozen=True)
+class Line:
+    """A floor, a ceiling or a tick: where it stands, what it says and on which side."""
+
+    x: str
+    said: str
+    side: str
+
+
+@dataclass(frozen=True)
+class Chart:
+    """Everything that the drawing of one metric needs."""
+
+    heading: str
+    better: str
+    said: str
+    height: int
+    marks: tuple[Mark, ...]
+    ticks: tuple[Line, ...]
+    floor: Line | None
+    ceiling: Line | None
+
+
+def chart(section: Section, index: int) -> Chart | None:
+    """Lays out the chart of a section's column.
+
+    Args:
+        section: The section.
+        index: Index of the column.
+
+    Returns:
+        The chart; None if no adapter was measured.
+    """
+    column = section.columns[index]
+    measured = [(row, row.cells[index]) for row in section.rows]
+    drawn = [(row, cell) for row, cell in measured if cell.value is not None]
+    if not drawn:
+        return None
+    low, high, ticks = _domain(column, [cell for _, cell in drawn])
+    marks = tuple(
+        Mark(
+            name=text.plain(row.adapter),
+            role=row.role,
+            said=f"{text.score(cell)} {text.interval(cell)}",
+            y=_TOP + _ROW * i + 28,
+            x=_percent(cell.value, low, high),
+            low=None if cell.low is None else _percent(cell.low, low, high),
+            high=None if cell.high is None else _percent(cell.high, low, high),
+        )
+        for i, (row, cell) in enumerate(drawn)
+        if cell.value is not None
+    )
+    return Chart(
+        heading=text.heading(column),
+        better="higher is better →" if column.higher_is_better else "← lower is better",
+        said="; ".join(f"{mark.name} {mark.said}" for mark in marks),
+        height=_TOP + _ROW * len(marks) + _BOTTOM,
+        marks=marks,
+        ticks=tuple(_line(tick, number, low, high, 0.04) for tick, number in ticks),
+        floor=_anchor("floor", column.floor, low, high),
+        ceiling=_anchor("ceiling", column.ceiling, low, high),
+    )
+
+
+def _domain(column: Column, cells: list[Cell]) -> tuple[float, float, list[tuple[float, str]]]:
+    """Returns the range shown and its ticks, at multiples of 1, 2 or 5 times a power of ten."""
+    given = [edge for cell in cells for edge in (cell.value, cell.low, cell.high)]
+    given += [anchor.value for anchor in (column.floor, column.ceiling) if anchor]
+    values = [value for value in given if value is not None]
+    low, high = min(values), max(values)
+    if low == high:
+        pad = abs(low) * 0.1 or 1.0
+        low, high = low - pad, high + pad
+    rough = (high - low) / 3
+    power = 10.0 ** math.floor(math.log10(rough))
+    step = power * next(m for m in (1, 2, 5, 10) if m * power >= rough * (1 - 1e-9))
+    places = max(0, -math.floor(math.log10(step) + 1e-9))
+    first, last = math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9)
+    ticks = [(i * step, text.number(i * step, places)) for i in range(first, last + 1)]
+    return low, high, ticks
+
+
+def _anchor(name: str, anchor: Anchor | None, low: float, high: float) -> Line | None:
+    if anchor is None:
+        return None
+    return _line(anchor.value, f"{name} {text.anchored(anchor)}", low, high, 0.2)
+
+
+def _line(value: float, said: str, low: float, high: float, margin: float) -> Line:
+    """Places a line; within the margin (a share of the width) its text turns inwards."""
+    share = (value - low) / (high - low)
+    side = "start" if share < margin else "end" if share > 1 - margin else "middle"
+    return Line(_percent(value, low, high), said, side)
+
+
+def _percent(value: float, low: float, high: float) -> str:
+    return f"{_LEFT + (_RIGHT - _LEFT) * (value - low) / (high - low):.2f}%"

@@ -1,0 +1,143 @@
+"""Reading and writing records: atomic, keyed by content, refused when of another schema."""
+
+import hashlib
+import json
+import os
+import tempfile
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from worldbench.errors import EnvironmentFault, RecordError
+from worldbench.schema import SCHEMA_VERSION, AdapterCard, Record, digest
+
+UNRESOLVED = "unresolved"
+"""Stands in for the revision of an adapter that failed before it had one."""
+
+
+def record_key(
+    adapter_revision: str,
+    suite: str,
+    version: str,
+    metric_versions: Mapping[str, str],
+    data_digest: str,
+    protocol: Mapping[str, Any],
+) -> str:
+    """Returns the digest that names a record; equal keys mean that nothing needs running again."""
+    return digest(
+        [adapter_revision, suite, version, dict(metric_versions), data_digest, dict(protocol)]
+    )
+
+
+def record_path(root: Path, adapter: AdapterCard, suite: str, version: str, key: str) -> Path:
+    """Returns ``<root>/<adapter>/<revision12>/<suite>@<version>/<key12>.json``."""
+    return root / adapter.name / adapter.revision[:12] / f"{suite}@{version}" / f"{key[:12]}.json"
+
+
+def write_atomic(path: Path, content: bytes) -> None:
+    """Writes a file so that a reader or a crash sees the old content or the new, never a part.
+
+    Raises:
+        EnvironmentFault: If the folder cannot be written or the disk is full.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    except OSError as error:
+        raise unwritable(path, error) from error
+    try:
+        with os.fdopen(handle, "wb") as stream:
+            stream.write(content)
+            stream.flush()
+            os.fsync(stream.fileno())
+        # mkstemp makes files private; results are for the group, as the umask says.
+        umask = os.umask(0)
+        os.umask(umask)
+        Path(name).chmod(0o666 & ~umask)
+        Path(name).replace(path)
+    except BaseException as error:
+        Path(name).unlink(missing_ok=True)
+        if isinstance(error, OSError):
+            raise unwritable(path, error) from error
+        raise
+
+
+def unwritable(path: Path, error: OSError) -> EnvironmentFault:
+    """Builds the error for a place that cannot be written, for the caller to raise."""
+    return EnvironmentFault(
+        f"cannot write {path}",
+        seen=error.strerror or str(error),
+        accepted="a writable folder with free space",
+        fix="choose another with records=DIR (or --out DIR), or free space; finished batches are "
+        "kept and the same command resumes",
+    )
+
+
+def write(path: Path, record: Record) -> None:
+    """Writes a record atomically."""
+    write_atomic(path, record.to_json().encode())
+
+
+def read(path: Path) -> Record:
+    """Reads and validates one record.
+
+    Raises:
+        RecordError: If the file is not JSON, has another schema version, or does not validate.
+    """
+    try:
+        raw = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
+        raise RecordError(
+            f"cannot read record {path}",
+            seen=str(error),
+            accepted="a JSON record written by `worldbench run`",
+            fix=f"restore it from version control, or delete it and run the cell again: {path}",
+        ) from error
+    version = raw.get("schema") if isinstance(raw, dict) else None
+    if version != SCHEMA_VERSION:
+        raise RecordError(
+            f"record {path} has an unknown schema version",
+            seen=version,
+            accepted=str(SCHEMA_VERSION),
+            fix="install the worldbench-suite release that wrote it, or run the cell again",
+        )
+    try:
+        return Record.model_validate(raw)
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise RecordError(
+            f"record {path} is not valid",
+            seen=f"{'.'.join(map(str, first['loc']))}: {first['msg']}",
+            accepted=f"the layout of schema {SCHEMA_VERSION}",
+            fix="run the cell again; records are generated, never edited",
+        ) from error
+
+
+def read_all(root: Path) -> Iterator[tuple[Path, Record]]:
+    """Yields every record below ``root`` in path order.
+
+    Raises:
+        RecordError: For an unreadable record, or one whose place does not match its content.
+    """
+    for path in sorted(root.glob("*/*/*/*.json")):
+        record = read(path)
+        suite = record.body.suite
+        expected = record_path(
+            root, record.body.adapter, suite.name, suite.version, record.body.key
+        )
+        if path != expected:
+            raise RecordError(
+                "a record does not stand where its content says",
+                seen=path,
+                accepted=str(expected),
+                fix="move it there, or run the cell again",
+            )
+        yield path, record
+
+
+def file_digest(path: Path) -> str:
+    """Returns the SHA-256 of a file's bytes."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()

@@ -1,0 +1,112 @@
+"""Taking secrets out of configs, command lines and messages before they are written anywhere."""
+
+import os
+import re
+import shlex
+from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
+
+from worldbench.errors import UsageError
+
+REDACTED = "REDACTED"
+"""Stands where a secret stood; plain letters, so that a shell need not quote it."""
+
+_SECRET = r"(?:key|token|secret|passw|credential|signature|authorization)"
+_SECRET_NAME = re.compile(_SECRET, re.IGNORECASE)
+_SECRET_VARIABLE = re.compile(r"(?:KEY|TOKEN|SECRET|PASSWORD)$", re.IGNORECASE)
+_API_KEY_NAME = re.compile(r"api[_-]?key(?:\.\d+)*$", re.IGNORECASE)
+_VALUE = r"""(?:"[^"]*"|'[^']*'|[^\s,;&{}\[\]()"']+)"""
+_ASSIGNED = re.compile(rf"([\w.@/+~-]*{_SECRET}[\w.-]*=){_VALUE}", re.IGNORECASE)
+_MAPPED = re.compile(
+    rf"""([{{,]\s*["']?[\w.-]*{_SECRET}[\w.-]*["']?\s*:\s*){_VALUE}""", re.IGNORECASE
+)
+_USERINFO = re.compile(r"(\b[a-z][a-z0-9+.-]*://)[^\s/?#]*@", re.IGNORECASE)
+_OVERRIDE = re.compile(rf"([+~-]*[\w.@/-]*{_SECRET}[\w.@/-]*=).*", re.IGNORECASE | re.DOTALL)
+_FLAG = re.compile(rf"--?[\w-]*{_SECRET}[\w-]*", re.IGNORECASE)
+
+
+def redact(config: Mapping[str, object]) -> dict[str, object]:
+    """Returns a copy of a config without its secrets, made of plain JSON types (others as text).
+
+    A value goes if its key contains ``key``, ``token``, ``secret``, ``passw``, ``credential``,
+    ``signature`` or ``authorization`` in any case, at any depth, unless it is None, a number or a
+    bool: ``num_tokens: 512`` is an option and no secret. Texts lose the same in ``name=value`` form, the user part of URLs, and the values of
+    environment variables whose names end in KEY, TOKEN, SECRET or PASSWORD.
+    """
+    return {
+        str(key): REDACTED if _may_hide(value) and _SECRET_NAME.search(str(key)) else _clean(value)
+        for key, value in config.items()
+    }
+
+
+def _may_hide(value: object) -> bool:
+    return not isinstance(value, bool | int | float | None)
+
+
+def redact_command(argv: Sequence[str]) -> str:
+    """Returns a command line, quoted for a shell, without its secrets.
+
+    Redacts ``foo.api_key=…``, ``--token=…``, ``--token …``, ``{api_key: …}``, the user part of URLs
+    and whatever else :func:`redact` takes out of texts.
+    """
+    words: list[str] = []
+    value_of_flag = False
+    for word in argv:
+        if value_of_flag and not word.startswith("-"):
+            words.append(REDACTED)
+        else:
+            words.append(redact_text(word))
+        value_of_flag = _FLAG.fullmatch(word) is not None
+    return shlex.join(words)
+
+
+def redact_text(text: str) -> str:
+    """Returns a text, such as an error message, without its secrets; see :func:`redact`."""
+    if override := _OVERRIDE.fullmatch(text):
+        return override[1] + REDACTED
+    text = _USERINFO.sub(rf"\1{REDACTED}@", text)
+    text = _ASSIGNED.sub(rf"\1{REDACTED}", text)
+    text = _MAPPED.sub(rf"\1{REDACTED}", text)
+    for name, secret in os.environ.items():
+        # Short values and paths are settings that happen to be called so; hiding them hides words.
+        if len(secret) >= 16 and not secret.startswith("/") and _SECRET_VARIABLE.search(name):
+            text = text.replace(secret, REDACTED)
+    return text
+
+
+def refuse_api_keys(config: Mapping[str, object]) -> None:
+    """Checks that no key of a config, at any depth, hands over an API key.
+
+    Raises:
+        UsageError: Naming the first place of such a key, never its value.
+    """
+    for place, value in _leaves(config, ""):
+        if _API_KEY_NAME.search(place) and value not in (None, REDACTED):
+            raise UsageError(
+                "a config carries an API key",
+                seen=f"{place}={REDACTED}",
+                accepted="keys in the environment only: configs are written to disk and to logs",
+                fix="remove it, run `wandb login` or export WANDB_API_KEY instead, and replace the "
+                "key if the config has been saved or shared",
+            )
+
+
+def _clean(value: object) -> object:
+    if isinstance(value, Mapping):
+        return redact(value)
+    if value is None or isinstance(value, bool | int | float):
+        return value
+    if isinstance(value, Sequence | AbstractSet) and not isinstance(value, str | bytes):
+        return [_clean(item) for item in value]
+    return redact_text(str(value))
+
+
+def _leaves(value: object, place: str) -> Iterable[tuple[str, object]]:
+    if isinstance(value, Mapping):
+        for key, item in value.items():
+            yield from _leaves(item, f"{place}.{key}" if place else str(key))
+    elif isinstance(value, Sequence) and not isinstance(value, str | bytes):
+        for index, item in enumerate(value):
+            yield from _leaves(item, f"{place}.{index}")
+    else:
+        yield place, value

@@ -1,0 +1,229 @@
+"""``worldbench run``: Hydra composes, one cell is evaluated, one record is written."""
+
+import logging
+import sys
+import tempfile
+import traceback
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import hydra
+import torch
+from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
+from omegaconf import DictConfig, OmegaConf
+
+from worldbench.adapter import Adapter
+from worldbench.cell import Cell, Unresolved
+from worldbench.compose import instantiate, register_search_path
+from worldbench.errors import EnvironmentFault, UsageError, WorldbenchError
+from worldbench.evaluate import evaluate, keep
+from worldbench.provenance import Stopwatch
+from worldbench.redaction import redact, refuse_api_keys
+from worldbench.schema import Record
+from worldbench.suite import Setting
+from worldbench.tracking import Guarded, Tracker
+
+logger = logging.getLogger(__name__)
+
+PRECISIONS = ("fp32", "bf16", "fp16")
+
+
+def main() -> None:
+    """Runs under Hydra's command line (``sys.argv``), single or as a multirun."""
+    register_search_path()
+    hydra.main(version_base="1.3", config_path="pkg://worldbench.conf", config_name="run")(job)()
+
+
+def job(config: DictConfig) -> float | None:
+    """Runs one cell.
+
+    Returns:
+        The headline value, for Hydra's sweepers; None if it was not measured.
+
+    Raises:
+        WorldbenchError: After a ``failed`` record has been written.
+    """
+    resolved: Any = OmegaConf.to_container(config, resolve=True)
+    refuse_api_keys(resolved)
+    public = redact(resolved)
+    device = choose_device(config.device)
+    watch = Stopwatch(device, _command(), public)
+    root = Path(config.records)
+    tracker = Guarded(instantiate("tracker", config.tracker))
+    cell: Cell | None = None
+    failed = True
+    try:
+        if not config.dry_run:
+            name = f"{config.adapter.name}-{config.suite.name}"
+            tracker.start(name=name, group=_sweep(), config=public)
+        cell = identify(config, root)
+        if config.dry_run:
+            _describe(cell)
+            failed = False
+            return None
+        record = _run(cell, tracker, watch, config)
+        Unresolved.of(root, public, "superseded").path.unlink(missing_ok=True)
+        failed = False
+        return _conclude(record, cell.path)
+    except Exception as error:
+        _keep_failure(error, cell, root, public, watch, tracker)
+        raise
+    finally:
+        tracker.finish(failed=failed)
+
+
+def identify(config: DictConfig, root: Path) -> Cell:
+    """Makes the adapter, suite, data and setting that a configuration describes.
+
+    Raises:
+        WorldbenchError: If one of them cannot be made.
+    """
+    setting = Setting(
+        device=choose_device(config.device),
+        precision=_one_of("precision", config.precision, PRECISIONS),
+        batch_size=_at_least("batch_size", config.batch_size, 1),
+        num_workers=_at_least("num_workers", config.num_workers, 0),
+        seed=_at_least("seed", config.seed, 0),
+        limit=None if config.limit is None else _at_least("limit", config.limit, 2),
+    )
+    adapter: Adapter = instantiate("adapter", config.adapter)
+    suite = instantiate("suite", config.suite)
+    data = instantiate("data", config.data)
+    return Cell.identify(adapter, suite, data, setting, root)
+
+
+def choose_device(name: str) -> torch.device:
+    """Resolves ``auto``, ``cpu``, ``cuda``, ``cuda:1`` or ``mps``.
+
+    Raises:
+        UsageError: If there is no such device on this machine.
+    """
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+        torch.empty(1, device=device)
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        raise UsageError(
+            f"cannot use device {name!r}",
+            seen=str(error).splitlines()[0],
+            accepted="auto, cpu, cuda, cuda:N or mps, as far as this machine has them",
+            fix="device=auto",
+        ) from error
+    return device
+
+
+def _run(cell: Cell, tracker: Tracker, watch: Stopwatch, config: DictConfig) -> Record:
+    # cuDNN's fastest algorithm may differ from run to run; the same command gives the same record.
+    torch.backends.cudnn.benchmark = False
+    torch.backends.cudnn.deterministic = True
+    with tempfile.TemporaryDirectory(prefix="worldbench-") as folder:
+        wants_videos = config.tracker.name != "none"
+        record = evaluate(
+            cell,
+            tracker=tracker,
+            watch=watch,
+            overwrite=config.overwrite,
+            examples=Path(folder) if wants_videos else None,
+        )
+        tracker.record(record)
+        return record
+
+
+def _conclude(record: Record, path: Path) -> float | None:
+    body = record.body
+    logger.info("%s: %s", body.status, path)
+    if body.reason is not None:
+        logger.info("  %s", body.reason)
+    for metric in body.metrics:
+        if metric.factors.get("frame") is None:
+            span = "" if metric.low is None else f" [{metric.low:.4g}, {metric.high:.4g}]"
+            shown = f"{metric.value:.4g}{span}" if metric.value is not None else metric.reason
+            logger.info("  %s %s", metric.label, shown)
+    headline = body.headline
+    return headline.value if headline is not None else None
+
+
+def _keep_failure(
+    error: Exception,
+    cell: Cell | None,
+    root: Path,
+    config: dict[str, Any],
+    watch: Stopwatch,
+    tracker: Tracker,
+) -> None:
+    """Leaves a failed record, unless the cell holds a finished one or the folder is the problem."""
+    if isinstance(error, WorldbenchError):
+        reason = error.one_line
+    else:
+        reason = traceback.format_exception_only(error)[-1].strip()
+        logger.error("%s", "".join(traceback.format_exception(error)))
+    try:
+        if cell is not None and cell.finished() is None:
+            tracker.record(keep(cell.path, cell.body(status="failed", reason=reason), watch))
+        elif cell is None:
+            failure = Unresolved.of(root, config, reason)
+            tracker.record(keep(failure.path, failure.body, watch))
+    except EnvironmentFault as unwritable:
+        logger.error("no failed record could be kept: %s", unwritable.one_line)
+
+
+def _describe(cell: Cell) -> None:
+    card, data = cell.adapter.card, cell.info.data
+    state = "finished, would be skipped" if cell.finished() else "would run"
+    reason = cell.suite.unsupported(card)
+    logger.info("%s (%s, revision %s)", card.name, card.family, card.revision[:12])
+    logger.info("  on %s@%s with %s", cell.suite.name, cell.suite.version, data.name)
+    logger.info(
+        "  %d trials in batches of %d on %s, %s; %d clips of %d videos, %d excluded",
+        len(cell.trials),
+        cell.setting.batch_size,
+        cell.setting.device,
+        cell.setting.precision,
+        data.clips,
+        data.clusters,
+        len(data.excluded),
+    )
+    logger.info("  %s: %s", f"would be skipped: {reason}" if reason else state, cell.path)
+
+
+def _command() -> Sequence[str]:
+    """The command line of this job: in a sweep, with the overrides of its own cell."""
+    hydra_config = HydraConfig.get()
+    if hydra_config.mode == RunMode.MULTIRUN:
+        return ["worldbench", "run", *hydra_config.overrides.task]
+    return (
+        ["worldbench", *sys.argv[1:]]
+        if sys.argv[1:2] == ["run"]
+        else ["worldbench", "run", *sys.argv[1:]]
+    )
+
+
+def _sweep() -> str:
+    """Names the sweep a job belongs to, the same for all its cells; ``single`` outside a sweep."""
+    hydra_config = HydraConfig.get()
+    return hydra_config.sweep.dir if hydra_config.mode == RunMode.MULTIRUN else "single"
+
+
+def _one_of(option: str, value: str, accepted: Sequence[str]) -> str:
+    if value not in accepted:
+        raise UsageError(
+            f"no such {option}",
+            seen=value,
+            accepted=", ".join(accepted),
+            fix=f"{option}={accepted[0]}",
+        )
+    return value
+
+
+def _at_least(option: str, value: object, least: int) -> int:
+    if not isinstance(value, int) or isinstance(value, bool) or value < least:
+        raise UsageError(
+            f"{option} is not a usable number",
+            seen=value,
+            accepted=f"an integer of at least {least}",
+            fix=f"{option}={max(least, 1)}",
+        )
+    return value

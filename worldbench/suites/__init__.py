@@ -1,0 +1,1 @@
+"""Suites: versioned trials and a protocol, one file per suite."""
