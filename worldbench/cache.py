@@ -7,7 +7,8 @@ back, so it may be deleted at any time.
 
 import logging
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -35,13 +36,35 @@ def cache_folder(*parts: str) -> Path:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise EnvironmentFault(
-            f"cannot create the cache folder {folder}",
-            seen=error.strerror,
-            accepted="a writable folder",
-            fix="export WORLDBENCH_CACHE=/some/writable/folder",
-        ) from error
+        raise _unwritable(f"cannot create the cache folder {folder}", error) from error
     return folder
+
+
+@contextmanager
+def cache_lock(path: Path) -> Iterator[None]:
+    """Keeps concurrent processes apart while one makes ``path``; the others wait.
+
+    Raises:
+        EnvironmentFault: If the folder cannot be written.
+    """
+    lock = FileLock(path.with_suffix(".lock"))
+    try:
+        lock.acquire()
+    except OSError as error:
+        raise _unwritable(f"cannot write the cache folder {path.parent}", error) from error
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def _unwritable(what: str, error: OSError) -> EnvironmentFault:
+    return EnvironmentFault(
+        what,
+        seen=error.strerror,
+        accepted="a writable folder",
+        fix="export WORLDBENCH_CACHE=/some/writable/folder",
+    )
 
 
 def cached_tensors(
@@ -57,12 +80,15 @@ def cached_tensors(
 
     Returns:
         Tensors by name, exactly as ``compute`` returned them.
+
+    Raises:
+        EnvironmentFault: If the cache cannot be written.
     """
     from safetensors import SafetensorError
     from safetensors.torch import load, save
 
     path = cache_folder(kind) / f"{digest(dict(key))[:32]}.safetensors"
-    with FileLock(path.with_suffix(".lock")):
+    with cache_lock(path):
         if path.is_file():
             try:
                 return dict(load(path.read_bytes()))

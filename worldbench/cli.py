@@ -118,7 +118,7 @@ def _check(arguments: list[str]) -> int:
     parser = _parser("check", "Put an adapter through the conformance kit.")
     parser.add_argument("overrides", nargs="+", metavar="adapter=NAME", help="and its options")
     parser.add_argument("--config-dir", help="a folder with your own configurations")
-    given = parser.parse_args(arguments)
+    given = parser.parse_intermixed_args(arguments)
     _log_plainly()
     from worldbench.conformance import check_configured
 
@@ -173,7 +173,7 @@ def _data(arguments: list[str]) -> int:
     parser.add_argument("overrides", nargs="*", metavar="data=NAME", help="data and suite options")
     parser.add_argument("--out", required=True, type=Path, help="folder for the clips")
     parser.add_argument("--config-dir", help="a folder with your own configurations")
-    given = parser.parse_args(arguments)
+    given = parser.parse_intermixed_args(arguments)
     _log_plainly()
     from worldbench.contexts import export_contexts
 
@@ -206,7 +206,8 @@ def _leaderboard(arguments: list[str]) -> int:
             print("stale: run `worldbench leaderboard` and commit the result", file=sys.stderr)
         return 1 if difference else 0
     leaderboard.write(board, given.out)
-    print("\n".join(str(given.out / path) for path in leaderboard.render(board)))
+    leaderboard.show(board)
+    print("\n".join(str((given.out / path).resolve()) for path in leaderboard.render(board)))
     return 0
 
 
@@ -215,7 +216,7 @@ def _verify(arguments: list[str]) -> int:
     parser.add_argument("record", type=Path)
     parser.add_argument("overrides", nargs="*", metavar="data.root=DIR", help="what moved since")
     parser.add_argument("--limit", type=int, help="compare the rows of N trials only")
-    given = parser.parse_args(arguments)
+    given = parser.parse_intermixed_args(arguments)
     _log_plainly()
     from worldbench.verify import verify
 

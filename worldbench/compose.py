@@ -20,6 +20,7 @@ from hydra.plugins.search_path_plugin import SearchPathPlugin
 from hydra.utils import instantiate as hydra_instantiate
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
+from pydantic import ValidationError
 
 from worldbench import registry
 from worldbench.errors import UsageError, WorldbenchError
@@ -129,8 +130,16 @@ def instantiate(group: str, config: DictConfig) -> Any:
     the object shows it (adapters and data).
 
     Raises:
-        UsageError: If the target cannot be imported or does not take the options given.
+        UsageError: If an option without a default is missing, or the target cannot be imported or
+            does not take the options given.
     """
+    missing = sorted(OmegaConf.missing_keys(config))
+    if missing:
+        raise UsageError(
+            f"{group} {config.name!r} needs {' and '.join(missing)}",
+            fix=" ".join(f"{name}=..." for name in missing)
+            + f"; worldbench show {config.name} lists all options",
+        )
     strip = _HEADER | ({"name"} if group in _NAMELESS else set())
     resolved: Any = OmegaConf.to_container(config, resolve=True)
     options = {name: value for name, value in resolved.items() if name not in strip}
@@ -151,6 +160,13 @@ def instantiate(group: str, config: DictConfig) -> Any:
                 f"{group} {config.name!r} does not take these options",
                 seen=cause,
                 accepted="the parameters of " + str(options.get("_target_")),
+                fix=f"worldbench show {config.name}",
+            ) from error
+        if isinstance(cause, ValidationError):
+            first = cause.errors()[0]
+            raise UsageError(
+                f"{group} {config.name!r} cannot be made with these options",
+                seen=f"{'.'.join(map(str, first['loc']))}: {first['msg']}",
                 fix=f"worldbench show {config.name}",
             ) from error
         raise

@@ -14,7 +14,7 @@ from worldbench.batches import clip_batches
 from worldbench.cell import Cell
 from worldbench.data.video import encode
 from worldbench.errors import EnvironmentFault
-from worldbench.parts import Parts, in_trial_order, table_bytes
+from worldbench.parts import Parts, by_trial, in_trial_order, table_bytes
 from worldbench.provenance import Stopwatch
 from worldbench.record import file_digest, write_atomic
 from worldbench.schema import Body, Record
@@ -83,9 +83,8 @@ def _rows(cell: Cell, scorer: Scorer, parts: Parts, tracker: Tracker) -> list[Ro
         for batch in _unfinished(cell, set(rows)):
             scored = score(scorer, cell.adapter, batch)
             parts.write(batch.ordinal, scored)
-            for row in scored:
-                rows.setdefault(str(row["trial"]), []).append(row)
-            step.add(len(batch.trials))
+            rows.update(by_trial(scored))
+            step.to(len(rows))
             tracker.progress(step.done, step.total)
     return in_trial_order(rows, (trial.id for trial in cell.trials))
 

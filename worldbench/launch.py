@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from worldbench.compose import check_names, explain
 from worldbench.errors import WorldbenchError
+from worldbench.registry import config_folders
 
 
 def launch(arguments: Sequence[str]) -> int:
@@ -20,6 +21,9 @@ def launch(arguments: Sequence[str]) -> int:
     Raises:
         WorldbenchError: If a cell failed or the configuration is wrong.
     """
+    if {"-h", "--help"} & set(arguments):
+        print(_help())
+        return 0
     from hydra.errors import HydraException
     from omegaconf.errors import OmegaConfBaseException
 
@@ -42,6 +46,24 @@ def launch(arguments: Sequence[str]) -> int:
     finally:
         sys.argv = before
     return 0
+
+
+def _help() -> str:
+    """Shows the options where they are written down; Hydra's help would want an adapter first."""
+    folder = config_folders()[0].path
+    options = (folder / "run.yaml").read_text(encoding="utf-8").partition("\nhydra:")[0]
+    return "\n".join(
+        [
+            "usage: worldbench run [-m] [--config-dir DIR] adapter=NAME [OPTION=VALUE ...]",
+            "",
+            options.rstrip(),
+            "",
+            "Options of the chosen parts are adapter.OPTION, suite.OPTION, data.OPTION and",
+            "tracker.OPTION; `worldbench show NAME` lists them, `worldbench list` the names.",
+            "`worldbench run --cfg job adapter=NAME` shows what is composed; Hydra's other flags",
+            "(--hydra-help) work too.",
+        ]
+    )
 
 
 def _config_dir(arguments: Sequence[str]) -> str | None:

@@ -48,8 +48,7 @@ class Parts:
             except (OSError, pa.ArrowException):
                 path.unlink()
                 continue
-            for row in found:
-                rows.setdefault(str(row["trial"]), []).append(row)
+            rows.update(by_trial(found))
         return rows
 
     def write(self, ordinal: int, rows: Sequence[Row]) -> None:
@@ -59,6 +58,18 @@ class Parts:
     def remove(self) -> None:
         """Deletes all parts, once the record is written."""
         shutil.rmtree(self.folder, ignore_errors=True)
+
+
+def by_trial(rows: Iterable[Row]) -> dict[str, list[Row]]:
+    """Groups rows by trial.
+
+    To be merged with ``update``: after a change of batch size a trial may be in two batches, and
+    must still count once.
+    """
+    grouped: dict[str, list[Row]] = {}
+    for row in rows:
+        grouped.setdefault(str(row["trial"]), []).append(row)
+    return grouped
 
 
 def in_trial_order(rows: dict[str, list[Row]], trials: Iterable[str]) -> list[Row]:

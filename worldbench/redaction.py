@@ -13,6 +13,7 @@ REDACTED = "REDACTED"
 
 _SECRET = r"(?:key|token|secret|passw|credential|signature|authorization)"
 _SECRET_NAME = re.compile(_SECRET, re.IGNORECASE)
+_OPTION_NAME = re.compile(r"(?!.*api)[\w.-]*(?:key|token)[\w.-]*", re.IGNORECASE)
 _SECRET_VARIABLE = re.compile(r"(?:KEY|TOKEN|SECRET|PASSWORD)$", re.IGNORECASE)
 _API_KEY_NAME = re.compile(r"api[_-]?key(?:\.\d+)*$", re.IGNORECASE)
 _VALUE = r"""(?:"[^"]*"|'[^']*'|[^\s,;&{}\[\]()"']+)"""
@@ -29,18 +30,22 @@ def redact(config: Mapping[str, object]) -> dict[str, object]:
     """Returns a copy of a config without its secrets, made of plain JSON types (others as text).
 
     A value goes if its key contains ``key``, ``token``, ``secret``, ``passw``, ``credential``,
-    ``signature`` or ``authorization`` in any case, at any depth, unless it is None, a number or a
-    bool: ``num_tokens: 512`` is an option and no secret. Texts lose the same in ``name=value`` form, the user part of URLs, and the values of
-    environment variables whose names end in KEY, TOKEN, SECRET or PASSWORD.
+    ``signature`` or ``authorization`` in any case, at any depth, unless it is None. Numbers under
+    a plain ``key`` or ``token`` stay: ``num_tokens: 512`` is an option and no secret. Texts lose
+    the same in ``name=value`` form, the user part of URLs, and the values of environment variables
+    whose names end in KEY, TOKEN, SECRET or PASSWORD.
     """
     return {
-        str(key): REDACTED if _may_hide(value) and _SECRET_NAME.search(str(key)) else _clean(value)
+        str(key): REDACTED if _hides(str(key), value) else _clean(value)
         for key, value in config.items()
     }
 
 
-def _may_hide(value: object) -> bool:
-    return not isinstance(value, bool | int | float | None)
+def _hides(name: str, value: object) -> bool:
+    if value is None or not _SECRET_NAME.search(name):
+        return False
+    is_number = isinstance(value, bool | int | float)
+    return not (is_number and _OPTION_NAME.fullmatch(name))
 
 
 def redact_command(argv: Sequence[str]) -> str:

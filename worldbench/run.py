@@ -68,7 +68,8 @@ def job(config: DictConfig) -> float | None:
         failed = False
         return _conclude(record, cell.path)
     except Exception as error:
-        _keep_failure(error, cell, root, public, watch, tracker)
+        if not config.dry_run:
+            _keep_failure(error, cell, root, public, watch, tracker)
         raise
     finally:
         tracker.finish(failed=failed)
@@ -154,9 +155,16 @@ def _keep_failure(
     watch: Stopwatch,
     tracker: Tracker,
 ) -> None:
-    """Leaves a failed record, unless the cell holds a finished one or the folder is the problem."""
+    """Leaves a failed record, unless the cell holds a finished one or the folder is the problem.
+
+    A wrong command line leaves none: the question was never asked.
+    """
+    if isinstance(error, UsageError):
+        return
     if isinstance(error, WorldbenchError):
         reason = error.one_line
+        if HydraConfig.get().mode == RunMode.MULTIRUN:
+            logger.error("failed: %s", error)  # at the end of a sweep, Hydra raises the first only
     else:
         reason = traceback.format_exception_only(error)[-1].strip()
         logger.error("%s", "".join(traceback.format_exception(error)))

@@ -96,12 +96,12 @@ def _stored_rows(path: Path, record: Record) -> list[Row]:
 def _configuration(record: Record, overrides: Sequence[str]) -> DictConfig:
     register_search_path()
     recorded = OmegaConf.create(record.provenance.config)
+    # The device is provenance, not protocol: any machine may verify.
+    recorded.device = "auto"
     OmegaConf.set_struct(recorded, True)
     with explained():
         config = OmegaConf.merge(recorded, OmegaConf.from_dotlist(list(overrides)))
     assert isinstance(config, DictConfig)  # two mappings merge into a mapping
-    # The device is provenance, not protocol: any machine may verify.
-    config.device = "auto"
     return config
 
 

@@ -132,8 +132,27 @@ def test_report_needs_enough_clusters_for_an_interval() -> None:
     x, y = draw(11, 30, 3), draw(12, 30, 3)
     report = kernel_report(x, y, [row % 4 for row in range(30)])
     assert report.value == kernel_distance(x, y)
-    assert (report.between_clusters, report.standard_error, report.low) == (None, None, None)
+    assert (report.standard_error, report.low, report.high) == (None, None, None)
     assert report.reason == "only 4 clusters in a set, 8 needed"
+    assert report.between_clusters == pytest.approx(between_clusters(x, y, 4), abs=1e-12)
+
+
+def test_a_single_cluster_has_no_pairs_between_clusters() -> None:
+    x, y = draw(11, 30, 3), draw(12, 30, 3)
+    assert kernel_report(x, y, ["a"] * 30, ["a"] * 30).between_clusters is None
+
+
+def between_clusters(x: Tensor, y: Tensor, modulus: int) -> float:
+    """Brute force over pairs whose rows in x come from different clusters; y has its own each."""
+
+    def k(a: Tensor, b: Tensor) -> float:
+        return float((a.double() @ b.double() / 3 + 1) ** 3)
+
+    n = len(x)
+    apart = [(i, j) for i in range(n) for j in range(n) if i % modulus != j % modulus]
+    xx = sum(k(x[i], x[j]) for i, j in apart) / len(apart)
+    yy = sum(k(y[i], y[j]) for i in range(n) for j in range(n) if i != j) / (n * (n - 1))
+    return xx + yy - 2 * sum(k(a, b) for a in x for b in y) / n**2
 
 
 def test_without_clusters_the_estimate_is_the_value() -> None:

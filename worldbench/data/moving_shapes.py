@@ -17,9 +17,8 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-from filelock import FileLock
 
-from worldbench.cache import cache_folder
+from worldbench.cache import cache_folder, cache_lock
 from worldbench.data.video import encode
 from worldbench.record import file_digest, write_atomic
 from worldbench.schema import digest
@@ -180,7 +179,7 @@ def build(spec: ShapesSpec, progress: Callable[[int, int], None] | None = None) 
     root = cache_folder("data") / f"moving_shapes-{spec.digest[:12]}"
     names = [("train", i) for i in range(spec.train)]
     names += [("validate", i) for i in range(spec.validate)]
-    with FileLock(root.with_suffix(".lock")):
+    with cache_lock(root):
         root.mkdir(exist_ok=True)
         known = _read_index(root)
 
@@ -202,8 +201,8 @@ def build(spec: ShapesSpec, progress: Callable[[int, int], None] | None = None) 
                 rows.append(row)
                 if progress is not None:
                     progress(done, len(names))
+        _write_annotations(root, rows)
         if index != known:
-            _write_annotations(root, rows)
             write_atomic(root / _INDEX, json.dumps(index, indent=0).encode())
     return root
 
@@ -212,7 +211,7 @@ def _read_index(root: Path) -> dict[str, str]:
     try:
         index = json.loads((root / _INDEX).read_text())
         return dict(index)
-    except (OSError, ValueError):
+    except (OSError, ValueError, TypeError):
         return {}
 
 
@@ -224,8 +223,11 @@ def _intact(path: Path, sha256: str) -> bool:
 
 
 def _write_annotations(root: Path, rows: list[list[str]]) -> None:
+    """Writes the listing unless it stands there already."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(["label", "youtube_id", "time_start", "time_end", "split"])
     writer.writerows(rows)
-    write_atomic(root / "annotations.csv", text.getvalue().encode())
+    path, content = root / "annotations.csv", text.getvalue().encode()
+    if not path.is_file() or path.read_bytes() != content:
+        write_atomic(path, content)

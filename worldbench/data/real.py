@@ -1,6 +1,7 @@
 """Data sets of video files: a layout, its videos, and clips cut from them."""
 
 import hashlib
+import math
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
@@ -62,7 +63,7 @@ class VideoData:
         classes: Sequence[str] | None = None,
         train: Mapping[str, Any] | None = None,
         frames: int = 16,
-        fps: float = 15,
+        fps: float | int = 15,
         size: Sequence[int] = (128, 128),
         clips_per_video: int | None = None,
         max_videos: int | None = None,
@@ -76,13 +77,21 @@ class VideoData:
                 accepted="the path of the listing that came with the data",
                 fix="data.annotations=PATH",
             )
-        if fps <= 0 or frames < 2 or len(size) != 2 or min(size) < 1:
+        if not 0 < fps < math.inf or frames < 2 or len(size) != 2 or min(size) < 1:
             raise UsageError(
                 "clips of this format do not exist",
                 seen=f"frames={frames}, fps={fps}, size={list(size)}",
                 accepted="frames ≥ 2, fps > 0, size=[height,width] in pixels",
                 fix="data.frames=16 data.fps=15 data.size=[128,128]",
             )
+        for option, count in (("clips_per_video", clips_per_video), ("max_videos", max_videos)):
+            if count is not None and count < 1:
+                raise UsageError(
+                    f"data.{option} leaves nothing to load",
+                    seen=count,
+                    accepted="an integer of at least 1, or null for all",
+                    fix=f"data.{option}=null",
+                )
         self.name, self.root, self.layout = name, root, layout
         self.annotations, self.split, self.classes = annotations, split, classes
         self.format = ClipFormat(frames, float(fps), (size[0], size[1]), clips_per_video)

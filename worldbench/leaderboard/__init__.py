@@ -2,12 +2,13 @@
 
 In reading order: ``board`` (what a board is), ``table`` (records → board) with ``columns``,
 ``scales`` (floor, ceiling, skill), ``rows`` and ``compare`` (ranks); then ``text``, ``markdown``,
-``chart`` and ``html`` (board → files).
+``chart`` and ``html`` (board → files), ``terminal`` (board → screen).
 """
 
 from worldbench.leaderboard.board import Board, Cell, Column, Entry, Row, Section
 from worldbench.leaderboard.files import render, stale, write
 from worldbench.leaderboard.table import build
+from worldbench.leaderboard.terminal import show
 
 __all__ = [
     "Board",
@@ -18,6 +19,7 @@ __all__ = [
     "Section",
     "build",
     "render",
+    "show",
     "stale",
     "write",
 ]

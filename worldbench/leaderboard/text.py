@@ -68,14 +68,15 @@ def plain(value: object, limit: int = _LONGEST) -> str:
 def decimals(value: float, low: float | None = None, high: float | None = None) -> int:
     """Returns how many decimals a number deserves.
 
-    Two significant digits of the interval's half-width; four of the number where there is none.
+    Two significant digits of the interval's half-width, but never more than five of the number;
+    four of the number where there is no interval.
     """
+    exact = 1 if value == 0.0 else 3 - math.floor(math.log10(abs(value)))
+    places = exact
     if low is not None and high is not None and high > low:
         places = 1 - math.floor(math.log10((high - low) / 2))
-    elif value == 0.0:
-        places = 1
-    else:
-        places = 3 - math.floor(math.log10(abs(value)))
+        if value != 0.0:
+            places = min(places, exact + 1)
     return min(max(places, 0), 8)
 
 

@@ -55,7 +55,7 @@ class EffnetLite0Dt:
             raise ValueError(f"effnetlite0-dt needs at least 2 frames, got {t}")
         frames = video.flatten(0, 1)
         chunks = [self._encode(chunk) for chunk in torch.split(frames, _FRAMES_AT_ONCE)]
-        features = torch.cat(chunks).double().cpu().reshape(b, t, -1)
+        features = torch.cat(chunks).cpu().double().reshape(b, t, -1)
         motion = features.diff(dim=1).abs().mean(dim=1)
         return torch.cat([features.mean(dim=1), motion], dim=1)
 

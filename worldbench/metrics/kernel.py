@@ -51,6 +51,8 @@ def kernel_distance(
 def kernel_influence(
     x: Float[Tensor, "n d"],
     y: Float[Tensor, "m d"],
+    clusters_x: Labels | None = None,
+    clusters_y: Labels | None = None,
     *,
     degree: int = 3,
     gamma: float | None = None,
@@ -64,6 +66,9 @@ def kernel_influence(
     Args:
         x: Features of the rollouts.
         y: Features of the real clips.
+        clusters_x: Cluster of each row of ``x``, as for :func:`kernel_report`: pairs within a
+            cluster are left out.
+        clusters_y: The same for ``y``.
         degree: Degree of the kernel.
         gamma: Scale of the dot product; ``None`` is 1/D.
         coef0: Offset.
@@ -75,7 +80,8 @@ def kernel_influence(
         DataError: As :func:`kernel_distance`.
         UsageError: As :func:`kernel_distance`.
     """
-    return PairMeans.of(two_samples(x, y), PolynomialKernel(degree, gamma, coef0)).influence
+    sets = two_samples(x, y, clusters_x, clusters_y)
+    return PairMeans.of(sets, PolynomialKernel(degree, gamma, coef0)).influence
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,24 +144,25 @@ def kernel_report(
         card: Identity of the features.
 
     Returns:
-        The report; fewer than 8 clusters in a set leave the interval ``None`` with a reason.
+        The report; fewer than 8 clusters in a set leave the interval ``None`` with a reason, and
+        a single cluster ``between_clusters`` as well.
 
     Raises:
         DataError: As :func:`kernel_distance`.
     """
     kernel = kernel or PolynomialKernel()
     sets = two_samples(x, y, clusters_x, clusters_y)
-    clusters, estimate, span, reason = sets.smallest_count, None, Span(), None
-    if clusters < MIN_CLUSTERS:
+    clusters, span, reason = sets.smallest_count, Span(), None
+    means = PairMeans.of(sets, kernel) if clusters > 1 else None
+    if means is None or clusters < MIN_CLUSTERS:
         reason = f"only {clusters} clusters in a set, {MIN_CLUSTERS} needed"
     else:
-        means = PairMeans.of(sets, kernel)
-        estimate = means.distance
         first = sets.variance(*means.influence)
-        span = error_bar(estimate, first, second_order_variance(sets, kernel, means), clusters)
+        second = second_order_variance(sets, kernel, means)
+        span = error_bar(means.distance, first, second, clusters)
     return KernelReport(
         value=PairMeans.of(two_samples(x, y), kernel).distance,
-        between_clusters=estimate,
+        between_clusters=means.distance if means is not None else None,
         standard_error=span.standard_error,
         low=span.low,
         high=span.high,

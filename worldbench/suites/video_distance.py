@@ -116,9 +116,10 @@ class VideoDistance:
 def halves(clips: Sequence[Clip]) -> tuple[list[Clip], list[Clip]]:
     """Splits clips into rollout and reference halves of equal size.
 
-    Videos come in the order of their id's hash, a video's clips in time order, and clips go to the
-    two halves in turn. So a video of several clips stands in both halves alike, and videos of one
-    clip are dealt out at random but reproducibly. The last clip of an odd number is left out.
+    Videos come in the order of their id's hash, a video's clips in the order of theirs, and clips
+    go to the two halves in turn. So a video of several clips stands in both halves alike, its
+    beginning in either, and videos of one clip are dealt out at random but reproducibly. The last
+    clip of an odd number is left out.
 
     Raises:
         DataError: If there are fewer than two clips.
@@ -130,6 +131,11 @@ def halves(clips: Sequence[Clip]) -> tuple[list[Clip], list[Clip]]:
             accepted="at least 2; 512 or more for distances with intervals",
             fix="add videos, or shorten the clips (data.frames, or a higher data.fps)",
         )
-    dealt = sorted(clips, key=lambda c: (hashlib.sha256(c.video.encode()).digest(), c.start))
+    # In time order, videos of two clips would give all beginnings to one half, all ends to the other.
+    dealt = sorted(clips, key=lambda c: (_hash(c.video), _hash(c.id)))
     even = len(dealt) - len(dealt) % 2
     return dealt[0:even:2], dealt[1:even:2]
+
+
+def _hash(name: str) -> bytes:
+    return hashlib.sha256(name.encode()).digest()

@@ -85,17 +85,23 @@ def _kernel(
     kept: list[Row],
 ) -> MetricResult:
     report = kernel_report(rollouts, reference, clusters, reference_clusters, card=card)
-    _keep_influence(kept, "kernel", *kernel_influence(rollouts, reference))
+    if report.low is not None:
+        influence = kernel_influence(rollouts, reference, clusters, reference_clusters)
+        _keep_influence(kept, "kernel", *influence)
+    # Clips of one video look alike and stand in both halves: only pairs of clips from different
+    # videos keep the estimate unbiased. With one clip per video it is the plain U-statistic.
+    between = report.between_clusters
     return MetricResult(
         name="kernel",
         factors={"extractor": card.label},
-        value=report.value,
+        value=report.value if between is None else between,
         low=report.low,
         high=report.high,
         n=len(rollouts),
         clusters=len({*clusters, *reference_clusters}),
         unit="squared MMD",
         higher_is_better=False,
+        headline=True,  # unbiased at any n, so it ranks where frechet_inf is not defined
     )
 
 

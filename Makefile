@@ -1,0 +1,59 @@
+# Two commands do everything on a fresh machine: `make demo` and `make test`.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+RECORDS ?= demo/records
+REPORT ?= demo/report
+
+.DEFAULT_GOAL := help
+.PHONY: help install install-dev demo test test-slow lint types leaderboard check-leaderboard ci clean
+
+help: ## Show this help
+	@grep -hE '^[a-z-]+:.*?## ' $(MAKEFILE_LIST) | awk -F ':.*?## ' '{printf "  %-18s %s\n", $$1, $$2}'
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "worldbench needs Python 3.11 or newer; choose one with make PYTHON=python3.12"; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.installed: pyproject.toml constraints.txt | $(BIN)/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e .
+	@touch $@
+
+$(VENV)/.installed-dev: $(VENV)/.installed
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[test,lint]'
+	@touch $@
+
+install: $(VENV)/.installed ## Create .venv and install worldbench into it
+
+install-dev: $(VENV)/.installed-dev ## The same with what tests and linters need
+
+demo: $(VENV)/.installed ## Score four adapters on the embedded videos and build a board in demo/
+	$(BIN)/worldbench run -m experiment=quick records=$(RECORDS)
+	$(BIN)/worldbench leaderboard --records $(RECORDS) --out $(REPORT)
+
+test: $(VENV)/.installed-dev ## Run the default tests (at most 10 minutes on 2 cores)
+	$(BIN)/python -m pytest
+
+test-slow: $(VENV)/.installed-dev ## Run the slow tests as well (at most 30 minutes more)
+	$(BIN)/python -m pytest -m slow
+
+lint: $(VENV)/.installed-dev ## Check style and formatting
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: $(VENV)/.installed-dev ## Check types
+	$(BIN)/mypy
+
+leaderboard: $(VENV)/.installed ## Score everything that reports/ shows and rebuild it
+	$(BIN)/worldbench run -m experiment=leaderboard
+	$(BIN)/worldbench leaderboard
+
+check-leaderboard: $(VENV)/.installed ## Fail if reports/ is not what its records give
+	$(BIN)/worldbench leaderboard --check
+
+ci: ## Everything that must hold, as CI runs it
+	bash .ci/run
+
+clean: ## Remove what the demo and the tests left
+	rm -rf demo multirun outputs wandb .pytest_cache .mypy_cache .ruff_cache build dist
