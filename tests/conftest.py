@@ -7,6 +7,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+import torch
 
 from worldbench.data.video import encode
 
@@ -20,6 +21,12 @@ def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("WORLDBENCH_CACHE", folder)
         yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _one_thread() -> None:
+    """Test sessions that share cores would spend their time waiting for each other's threads."""
+    torch.set_num_threads(1)
 
 
 def _texture(rng: np.random.Generator, side: int) -> np.ndarray:

@@ -169,7 +169,7 @@ def capabilities(adapter: object) -> tuple[str, ...]:
 def checked_rollout(
     adapter: str,
     call: str,
-    rollout: Tensor,
+    rollout: object,
     *,
     batch: int,
     samples: int,
@@ -195,6 +195,13 @@ def checked_rollout(
     """
     wanted = (batch, samples, horizon, 3, *size)
     where = f"adapter {adapter!r}, call {call}"
+    if not isinstance(rollout, Tensor):
+        raise ContractError(
+            f"{where}: not a tensor",
+            seen=type(rollout).__name__,
+            accepted=f"a float32 tensor b s t c h w = {wanted}",
+            fix="return torch.stack(...) or torch.from_numpy(...)",
+        )
     if tuple(rollout.shape) != wanted:
         hint = _shape_hint(tuple(rollout.shape), wanted)
         raise ContractError(

@@ -1,7 +1,7 @@
-"""A cell of a sweep: one adapter on one suite configuration, with its record's key and place."""
+"""A cell of a sweep: a question (suite on data), an adapter, the record's key and place."""
 
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -10,30 +10,25 @@ from worldbench.adapter import Adapter
 from worldbench.data.source import ClipSource
 from worldbench.errors import RecordError
 from worldbench.record import UNRESOLVED, record_key, record_path
-from worldbench.schema import AdapterCard, Body, DataInfo, Family, Record, SuiteInfo, Trial, digest
+from worldbench.schema import AdapterCard, Body, DataInfo, Record, SuiteInfo, Trial, digest
 from worldbench.suite import Setting, Suite
 
 logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class Cell:
-    """One adapter on one suite configuration, identified before anything runs."""
+class Question:
+    """A suite on data: what is asked of every adapter alike."""
 
-    adapter: Adapter
     suite: Suite
     data: ClipSource
     setting: Setting
     trials: tuple[Trial, ...]
     info: SuiteInfo
-    key: str
-    path: Path
 
     @classmethod
-    def identify(
-        cls, adapter: Adapter, suite: Suite, data: ClipSource, setting: Setting, root: Path
-    ) -> "Cell":
-        """Lists the trials and works out the record's key and place."""
+    def of(cls, suite: Suite, data: ClipSource, setting: Setting) -> "Question":
+        """Lists the trials and writes down the protocol."""
         trials = tuple(suite.trials(data)[: setting.limit])
         run = {name: getattr(setting, name) for name in ("precision", "seed", "limit")}
         info = SuiteInfo(
@@ -43,16 +38,32 @@ class Cell:
             data=data.info,
             protocol={**suite.protocol(data), **run},
         )
+        return cls(suite, data, setting, trials, info)
+
+
+@dataclass(frozen=True)
+class Cell(Question):
+    """A question to one adapter, identified before anything runs."""
+
+    adapter: Adapter
+    key: str
+    path: Path
+
+    @classmethod
+    def identify(cls, adapter: Adapter, question: Question, root: Path) -> "Cell":
+        """Works out the record's key and place."""
+        info = question.info
         key = record_key(
             adapter.card.revision,
-            suite.name,
-            suite.version,
-            suite.metric_versions,
+            info.name,
+            info.version,
+            info.metric_versions,
             info.data.digest,
             info.protocol,
         )
-        path = record_path(root, adapter.card, suite.name, suite.version, key)
-        return cls(adapter, suite, data, setting, trials, info, key, path)
+        path = record_path(root, adapter.card, info.name, info.version, key)
+        asked = {f.name: getattr(question, f.name) for f in fields(Question)}
+        return cls(**asked, adapter=adapter, key=key, path=path)
 
     def body(self, **outcome: Any) -> Body:
         """Returns a record body with this cell's identity and the outcome given."""
@@ -77,34 +88,37 @@ def finished_record(path: Path, key: str) -> Record | None:
     return record if body.key == key and body.status != "failed" and rows_there else None
 
 
-@dataclass(frozen=True)
-class Unresolved:
-    """A cell that failed before it could be identified, known by its configuration alone."""
+def unresolved(
+    root: Path, config: dict[str, Any], info: SuiteInfo | None, reason: str
+) -> tuple[Path, Body]:
+    """Makes the failed record of a cell whose adapter never came to have a revision.
 
-    path: Path
-    body: Body
+    Args:
+        root: The records folder.
+        config: The composed configuration, redacted.
+        info: What was asked, if suite and data got that far.
+        reason: What failed.
 
-    @classmethod
-    def of(cls, root: Path, config: dict[str, Any], reason: str) -> "Unresolved":
-        """Builds the failed record of a configuration.
-
-        Args:
-            root: The records folder.
-            config: The composed configuration, redacted.
-            reason: What failed.
-        """
-        adapter, suite, data = config["adapter"], config["suite"], config["data"]
-        family: Family = adapter.get("family") or "baseline"
-        card = AdapterCard(name=adapter["name"], revision=UNRESOLVED, family=family)
-        protocol = {k: v for k, v in suite.items() if k not in ("name", "summary", "_target_")}
-        run = {name: config[name] for name in ("precision", "seed", "limit")}
+    Returns:
+        Where the record belongs, and its body.
+    """
+    adapter, suite, data = config["adapter"], config["suite"], config["data"]
+    card = AdapterCard(name=adapter["name"], revision=UNRESOLVED, family=adapter["family"])
+    if info is None:
         info = SuiteInfo(
             name=suite["name"],
             version=UNRESOLVED,
             data=DataInfo(name=data["name"], digest=UNRESOLVED, clips=0, clusters=0),
-            protocol={**protocol, "clips": data, **run},
+            protocol={"suite": suite, "clips": data},
         )
-        key = digest([adapter, suite, data, run])
-        path = record_path(root, card, info.name, info.version, key)
-        body = Body(status="failed", reason=reason, key=key, adapter=card, suite=info)
-        return cls(path, body)
+    key = digest([adapter, suite, data])
+    path = record_path(root, card, info.name, info.version, key)
+    return path, Body(status="failed", reason=reason, key=key, adapter=card, suite=info)
+
+
+def supersede(root: Path, cell: Cell) -> None:
+    """Removes what earlier attempts at a cell left that failed before it was identified."""
+    folder = root / cell.adapter.card.name / UNRESOLVED
+    for path in folder.glob(f"{cell.info.name}@*/*.json"):
+        if records.read(path).body.suite.data.name == cell.info.data.name:
+            path.unlink()

@@ -139,9 +139,10 @@ def _list(arguments: list[str]) -> int:
         if wanted not in registry.GROUPS:
             raise unknown_name("kind", given.kind, kinds, fix="worldbench list")
         groups = [wanted]
-    for group in groups:
+    found = {group: registry.entries(group, given.config_dir) for group in groups}
+    for group, named in found.items():
         print(f"{group}=")
-        for entry in registry.entries(group, given.config_dir).values():
+        for entry in named.values():
             origin = "" if entry.origin == "worldbench" else f"  ({entry.origin})"
             family = f"[{entry.family}] " if entry.family else ""
             print(f"  {entry.name:<16} {family}{entry.summary}{origin}")

@@ -112,7 +112,8 @@ def explain(error: Exception) -> WorldbenchError:
         r"(?:Key|key) '([^']+)' is not in struct|Could not override '([^']+)'", text
     )
     if unknown is not None:
-        name = next(group for group in unknown.groups() if group)
+        full = re.search(r"full_key: (\S+)", text)
+        name = full[1] if full is not None else next(filter(None, unknown.groups()))
         near = difflib.get_close_matches(name.split(".")[-1], _OPTIONS, n=1)
         hint = f" (did you mean {near[0]!r}?)" if near and "." not in name else ""
         return UsageError(

@@ -4,7 +4,6 @@ import os
 import sys
 from collections.abc import Sequence
 
-from worldbench.compose import check_names, explain
 from worldbench.errors import WorldbenchError
 from worldbench.registry import config_folders
 
@@ -27,12 +26,13 @@ def launch(arguments: Sequence[str]) -> int:
     from hydra.errors import HydraException
     from omegaconf.errors import OmegaConfBaseException
 
+    from worldbench.compose import check_names, explain
     from worldbench.run import main
 
     check_names([a for a in arguments if not a.startswith("-")], _config_dir(arguments))
     before = sys.argv
     # Hydra reads sys.argv, and prints failures itself unless told to raise them.
-    sys.argv = ["worldbench", *arguments]
+    sys.argv = ["worldbench", *_overrides_together(arguments)]
     os.environ.setdefault("HYDRA_FULL_ERROR", "1")
     try:
         main()
@@ -64,6 +64,19 @@ def _help() -> str:
             "(--hydra-help) work too.",
         ]
     )
+
+
+def _overrides_together(arguments: Sequence[str]) -> list[str]:
+    """Puts overrides before flags: argparse refuses ``adapter=a,b -m seed=0,1`` otherwise."""
+    overrides: list[str] = []
+    flags: list[str] = []
+    previous = ""
+    for word in arguments:
+        after_flag = previous.startswith("-") and "=" not in previous
+        is_value = after_flag and ("=" not in word or previous in ("--config-dir", "-cd"))
+        (flags if word.startswith("-") or is_value else overrides).append(word)
+        previous = word
+    return [*overrides, *flags]
 
 
 def _config_dir(arguments: Sequence[str]) -> str | None:

@@ -18,6 +18,7 @@ from worldbench.errors import UsageError, unknown_name
 
 ENTRY_POINT_GROUP = "worldbench.conf"
 GROUPS = ("adapter", "suite", "data", "tracker")
+FAMILIES = ("baseline", "generative", "predictive", "replay", "oracle")
 
 
 @dataclass(frozen=True)
@@ -137,7 +138,15 @@ def _read_header(group: str, path: Path, origin: str) -> Entry:
             accepted=f"`name: {path.stem}` (the file's name) and a one-line `summary:`",
             fix="add the two lines at the top of the file",
         )
-    return Entry(group, path.stem, header["summary"], str(header.get("family", "")), path, origin)
+    family = str(header.get("family", ""))
+    if group == "adapter" and family not in FAMILIES:
+        raise UsageError(
+            f"configuration {path} names no family that exists",
+            seen=f"family: {family!r}",
+            accepted=", ".join(FAMILIES),
+            fix="correct the `family:` line of its header",
+        )
+    return Entry(group, path.stem, header["summary"], family, path, origin)
 
 
 def load_yaml(path: Path) -> dict[str, Any]:
@@ -148,7 +157,7 @@ def load_yaml(path: Path) -> dict[str, Any]:
     """
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, yaml.YAMLError) as error:
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise UsageError(
             f"cannot read configuration {path}", seen=error, fix="correct the file"
         ) from error

@@ -14,8 +14,7 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
-from worldbench.adapter import Adapter
-from worldbench.cell import Cell, Unresolved
+from worldbench.cell import Cell, Question, supersede, unresolved
 from worldbench.compose import instantiate, register_search_path
 from worldbench.errors import EnvironmentFault, UsageError, WorldbenchError
 from worldbench.evaluate import evaluate, keep
@@ -52,31 +51,33 @@ def job(config: DictConfig) -> float | None:
     watch = Stopwatch(device, _command(), public)
     root = Path(config.records)
     tracker = Guarded(instantiate("tracker", config.tracker))
+    question: Question | None = None
     cell: Cell | None = None
     failed = True
     try:
         if not config.dry_run:
             name = f"{config.adapter.name}-{config.suite.name}"
             tracker.start(name=name, group=_sweep(), config=public)
-        cell = identify(config, root)
+        question = ask(config)
+        cell = answerer(config, question, root)
         if config.dry_run:
             _describe(cell)
             failed = False
             return None
         record = _run(cell, tracker, watch, config)
-        Unresolved.of(root, public, "superseded").path.unlink(missing_ok=True)
+        supersede(root, cell)
         failed = False
         return _conclude(record, cell.path)
     except Exception as error:
         if not config.dry_run:
-            _keep_failure(error, cell, root, public, watch, tracker)
+            _keep_failure(error, cell or question, root, public, watch, tracker)
         raise
     finally:
         tracker.finish(failed=failed)
 
 
-def identify(config: DictConfig, root: Path) -> Cell:
-    """Makes the adapter, suite, data and setting that a configuration describes.
+def ask(config: DictConfig) -> Question:
+    """Makes the suite, data and setting that a configuration describes.
 
     Raises:
         WorldbenchError: If one of them cannot be made.
@@ -89,14 +90,21 @@ def identify(config: DictConfig, root: Path) -> Cell:
         seed=_at_least("seed", config.seed, 0),
         limit=None if config.limit is None else _at_least("limit", config.limit, 2),
     )
-    adapter: Adapter = instantiate("adapter", config.adapter)
     suite = instantiate("suite", config.suite)
-    data = instantiate("data", config.data)
-    return Cell.identify(adapter, suite, data, setting, root)
+    return Question.of(suite, instantiate("data", config.data), setting)
+
+
+def answerer(config: DictConfig, question: Question, root: Path) -> Cell:
+    """Makes the adapter that a configuration describes, and with it the cell.
+
+    Raises:
+        WorldbenchError: If it cannot be made.
+    """
+    return Cell.identify(instantiate("adapter", config.adapter), question, root)
 
 
 def choose_device(name: str) -> torch.device:
-    """Resolves ``auto``, ``cpu``, ``cuda``, ``cuda:1`` or ``mps``.
+    """Resolves ``auto``, ``cpu``, ``cuda`` or ``cuda:1``.
 
     Raises:
         UsageError: If there is no such device on this machine.
@@ -110,7 +118,7 @@ def choose_device(name: str) -> torch.device:
         raise UsageError(
             f"cannot use device {name!r}",
             seen=str(error).splitlines()[0],
-            accepted="auto, cpu, cuda, cuda:N or mps, as far as this machine has them",
+            accepted="auto, cpu, cuda or cuda:N, as far as this machine has them",
             fix="device=auto",
         ) from error
     return device
@@ -149,7 +157,7 @@ def _conclude(record: Record, path: Path) -> float | None:
 
 def _keep_failure(
     error: Exception,
-    cell: Cell | None,
+    reached: Question | None,
     root: Path,
     config: dict[str, Any],
     watch: Stopwatch,
@@ -169,11 +177,13 @@ def _keep_failure(
         reason = traceback.format_exception_only(error)[-1].strip()
         logger.error("%s", "".join(traceback.format_exception(error)))
     try:
-        if cell is not None and cell.finished() is None:
-            tracker.record(keep(cell.path, cell.body(status="failed", reason=reason), watch))
-        elif cell is None:
-            failure = Unresolved.of(root, config, reason)
-            tracker.record(keep(failure.path, failure.body, watch))
+        if isinstance(reached, Cell):
+            if reached.finished() is None:
+                body = reached.body(status="failed", reason=reason)
+                tracker.record(keep(reached.path, body, watch))
+        else:
+            info = reached.info if reached is not None else None
+            tracker.record(keep(*unresolved(root, config, info, reason), watch))
     except EnvironmentFault as unwritable:
         logger.error("no failed record could be kept: %s", unwritable.one_line)
 

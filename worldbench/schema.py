@@ -57,8 +57,8 @@ class AdapterCard(_Frozen):
     fps: float | None = None
     size: tuple[int, int] | None = None
     frames: int | None = None
-    temporal_stride: int = 1
-    min_context: int = 1
+    temporal_stride: int = Field(default=1, ge=1)
+    min_context: int = Field(default=1, ge=1)
     max_context: int | None = None
     stochastic: bool = False
     training_data: str | None = None

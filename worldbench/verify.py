@@ -16,7 +16,7 @@ from worldbench.errors import RecordError, UsageError
 from worldbench.evaluate import evaluate, score_trials
 from worldbench.parts import Row, read_rows
 from worldbench.provenance import Stopwatch
-from worldbench.run import identify
+from worldbench.run import answerer, ask
 from worldbench.schema import Body, Record
 from worldbench.tracking import NoTracker
 
@@ -68,7 +68,7 @@ def verify(path: Path, overrides: Sequence[str] = (), limit: int | None = None) 
     rows = _stored_rows(path, record)
     config = _configuration(record, overrides)
     with tempfile.TemporaryDirectory(prefix="worldbench-verify-") as folder:
-        cell = identify(config, Path(folder))
+        cell = answerer(config, ask(config), Path(folder))
         differences = _identity(record.body, cell)
         if differences:
             return Outcome(False, "\n".join(["another question was asked:", *differences]))

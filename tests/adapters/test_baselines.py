@@ -111,13 +111,8 @@ def test_linear_flow_foresees_a_patch_at_constant_velocity(moving_patch, velocit
 
 
 def test_linear_flow_leaves_a_static_clip_alone():
-    still = to_video(
-        torch.from_numpy(
-            cv2.GaussianBlur(
-                np.random.default_rng(0).integers(0, 256, (64, 64, 3), np.uint8), (0, 0), 1
-            )
-        )[None, None]
-    )
+    picture = np.random.default_rng(0).integers(0, 256, (64, 64, 3), np.uint8)
+    still = to_video(torch.from_numpy(cv2.GaussianBlur(picture, (0, 0), 1))[None, None])
     rollout = rolled(LinearFlow(), still.expand(-1, 4, -1, -1, -1), 6)
     torch.testing.assert_close(rollout[:, 0], still.expand(-1, 6, -1, -1, -1), atol=1e-5, rtol=0)
 

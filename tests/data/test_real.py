@@ -3,6 +3,7 @@
 import json
 import pickle
 import shutil
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -93,7 +94,8 @@ def test_pixels_are_resized_and_cropped_at_the_centre(root):
 
 
 @pytest.mark.parametrize(
-    ("most", "windows"), [(1, [0]), (2, [0, 3]), (3, [0, 2, 3]), (4, [0, 1, 2, 3]), (9, [0, 1, 2, 3])]
+    ("most", "windows"),
+    [(1, [0]), (2, [0, 3]), (3, [0, 2, 3]), (4, [0, 1, 2, 3]), (9, [0, 1, 2, 3])],
 )
 def test_clips_per_video_are_spread_over_the_video(root, most, windows):
     data = VideoData("videos", str(root), **FORMAT, clips_per_video=most)
@@ -104,7 +106,8 @@ def test_clips_per_video_are_spread_over_the_video(root, most, windows):
 
 
 @pytest.mark.parametrize(
-    ("seconds", "starts"), [(0.79, []), (0.8, [0]), (1.59, [0]), (1.6, [0, 0.8]), (2.5, [0, 0.8, 1.6])]
+    ("seconds", "starts"),
+    [(0.79, []), (0.8, [0]), (1.59, [0]), (1.6, [0, 0.8]), (2.5, [0, 0.8, 1.6])],
 )
 def test_a_stretch_holds_as_many_windows_as_fit_whole(seconds, starts):
     windows = ClipFormat(8, 10.0, (32, 64)).windows(3.0, 3.0 + seconds)
@@ -118,7 +121,7 @@ def test_max_videos_is_a_stable_choice_that_grows(root, tmp_path):
         for n in (1, 2, 3, 4, 5, 9)
     ]
     assert [len(videos) for videos in chosen] == [1, 2, 3, 4, 5, 5]
-    assert all(small <= large for small, large in zip(chosen, chosen[1:], strict=False))
+    assert all(small <= large for small, large in pairwise(chosen))
     copy = shutil.copytree(root, tmp_path / "elsewhere")
     again = VideoData("v", str(copy), **FORMAT, max_videos=2)
     assert {clip.video for clip in again.clips()} == chosen[1]
@@ -188,7 +191,12 @@ def test_ssv2_reads_its_folder_of_json(tmp_path):
     assert {c.video for c in both.clips()} == {"1", "2"}
     assert {c.label for c in both.clips()} == {"Holding something"}
     one = VideoData(
-        "s", str(tmp_path / "videos"), "ssv2", split="validation", train={"split": "train"}, **options
+        "s",
+        str(tmp_path / "videos"),
+        "ssv2",
+        split="validation",
+        train={"split": "train"},
+        **options,
     )
     assert {c.video for c in one.clips()} == {"2"}
     assert one.train is not None

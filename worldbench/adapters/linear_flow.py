@@ -88,9 +88,10 @@ def _grey(frames: Float[Tensor, "b 3 h w"]) -> list[np.ndarray]:
 def _advance(
     frame: Float[Tensor, "b 3 h w"], displacement: Float[Tensor, "b 2 h w"]
 ) -> Float[Tensor, "b 3 h w"]:
-    splatted, weight = _splat(frame, displacement)
-    # A pixel that received less than half of one source pixel is a hole.
-    return torch.where(weight > 0.5, splatted, _sample(frame, -displacement)).clamp(0, 1)
+    moved, coverage = _splat(frame, displacement)
+    # Where less than a whole pixel arrived, what stood behind the moving thing fills up.
+    share = coverage.clamp(max=1)
+    return (share * moved + (1 - share) * _sample(frame, -displacement)).clamp(0, 1)
 
 
 def _splat(

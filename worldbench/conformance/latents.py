@@ -19,7 +19,9 @@ def encodes(adapter: Encodes) -> Iterator[Outcome]:
 
     def latents(part: Tensor = clips) -> Latents:
         with torch.inference_mode():
-            out = adapter.encode(part)
+            given = part.clone()
+            out = adapter.encode(given)
+        same(given, part, "the video was changed in place")
         return checked_latents(adapter.card.name, "encode", out, batch=len(part), frames=frames)
 
     def batches() -> None:
@@ -46,7 +48,9 @@ def predicts(adapter: Predicts) -> Iterator[Outcome]:
 
     def latents(part: Tensor = clips, horizon: int = horizon) -> Tensor:
         with torch.inference_mode():
-            out = adapter.predict(part[:, :context], horizon)
+            given = part.clone()[:, :context]
+            out = adapter.predict(given, horizon)
+        same(given, part[:, :context], "the context was changed in place")
         checked_latents(adapter.card.name, "predict", out, batch=len(part), frames=horizon)
         return out.tokens
 
@@ -80,7 +84,9 @@ def surprises(adapter: Surprises) -> Iterator[Outcome]:
     def surprise(operator: str, part: Tensor, first: int = 0) -> Tensor:
         noise = KeyedNoise([f"trial{first + i}" for i in range(len(part))])
         with torch.inference_mode():
-            out = adapter.surprise(part, context, operator=operator, noise=noise)
+            given = part.clone()
+            out = adapter.surprise(given, context, operator=operator, noise=noise)
+        same(given, part, "the video was changed in place")
         wanted = (len(part), horizon // stride)
         expect(tuple(out.shape) == wanted, f"wrong shape, not {wanted}", tuple(out.shape))
         expect(bool(torch.isfinite(out).all()), "surprise that is not finite")

@@ -136,6 +136,9 @@ class VideoData:
             "clips_per_video": self.format.clips_per_video,
             "max_excluded": self.max_excluded,
         }
+        unknown = sorted(set(self._train) - set(options) - {"max_videos"})
+        if unknown:
+            raise unknown_name("option of data.train", unknown[0], options, fix="correct it")
         return VideoData(**{**options, **self._train})
 
     @cached_property
@@ -173,6 +176,11 @@ class VideoData:
     def digest(self) -> str:
         """What identifies the videos: their paths, sizes and contents."""
         return self.manifest.digest
+
+    @property
+    def contents(self) -> frozenset[str]:
+        """Digests of the files that clips are cut from, to tell whether splits overlap."""
+        return frozenset(entry.info.sha256 for entry in self.manifest.entries)
 
     @cached_property
     def _entries(self) -> dict[str, Entry]:

@@ -94,6 +94,11 @@ class ClipSource(Protocol):
         ...
 
     @property
+    def contents(self) -> frozenset[str]:
+        """Digests of the files that clips are cut from, to tell whether splits overlap."""
+        ...
+
+    @property
     def train(self) -> "ClipSource | None":
         """Clips of the training split, if the data set has one."""
         ...

@@ -36,6 +36,8 @@ class EffnetLite0Dt:
         "per frame global average pool; mean and mean |difference| over time"
     )
 
+    revision = digest([effnet.WEIGHTS_SHA256, preprocessing])
+
     def __init__(self, device: torch.device) -> None:
         self.device = device
         self._network = effnet.load().to(device)
@@ -54,7 +56,9 @@ class EffnetLite0Dt:
         if t < 2:
             raise ValueError(f"effnetlite0-dt needs at least 2 frames, got {t}")
         frames = video.flatten(0, 1)
-        chunks = [self._encode(chunk) for chunk in torch.split(frames, _FRAMES_AT_ONCE)]
+        # Exact and repeatable: TF32 would move features in the third digit between GPUs.
+        with torch.backends.cudnn.flags(enabled=True, deterministic=True, allow_tf32=False):
+            chunks = [self._encode(chunk) for chunk in torch.split(frames, _FRAMES_AT_ONCE)]
         features = torch.cat(chunks).cpu().double().reshape(b, t, -1)
         motion = features.diff(dim=1).abs().mean(dim=1)
         return torch.cat([features.mean(dim=1), motion], dim=1)
@@ -117,7 +121,7 @@ def projected_card(components: int, fitted_on: str) -> ExtractorCard:
     """
     return ExtractorCard(
         name=EffnetLite0Dt.name,
-        revision=digest([effnet.WEIGHTS_SHA256, EffnetLite0Dt.preprocessing]),
+        revision=EffnetLite0Dt.revision,
         dim=components,
         preprocessing=f"{EffnetLite0Dt.preprocessing}; PCA fitted on {fitted_on}",
         projection=f"pca{components} of {digest(fitted_on)[:12]}",

@@ -65,20 +65,12 @@ class VideoDistance:
         self.samples, self.components = samples, components
 
     def trials(self, data: ClipSource) -> list[Trial]:
-        """Lists the rollout trials; the reference clips are the scorer's business."""
-        rollouts, _ = halves(data.clips())
-        return [
-            Trial(clip.id, clip.cluster, (clip.id,), {"label": clip.label}) for clip in rollouts
-        ]
-
-    def protocol(self, data: ClipSource) -> dict[str, Any]:
-        """Returns context, horizon, samples, the clips' format and the extractor's card.
+        """Lists the rollout trials; the reference clips are the scorer's business.
 
         Raises:
             UsageError: If the clips are shorter than context and horizon.
+            DataError: If there are too few clips.
         """
-        from worldbench.suites.video_distance_scorer import extractor_card
-
         if data.frames < self.context + self.horizon:
             raise UsageError(
                 "the clips are shorter than context and horizon",
@@ -86,6 +78,15 @@ class VideoDistance:
                 accepted=f"at least {self.context} + {self.horizon}",
                 fix=f"data.frames={self.context + self.horizon}",
             )
+        rollouts, _ = halves(data.clips())
+        return [
+            Trial(clip.id, clip.cluster, (clip.id,), {"label": clip.label}) for clip in rollouts
+        ]
+
+    def protocol(self, data: ClipSource) -> dict[str, Any]:
+        """Returns context, horizon, samples, the clips' format and the extractor's card."""
+        from worldbench.suites.video_distance_features import extractor_card
+
         return {
             "context": self.context,
             "horizon": self.horizon,
@@ -131,7 +132,8 @@ def halves(clips: Sequence[Clip]) -> tuple[list[Clip], list[Clip]]:
             accepted="at least 2; 512 or more for distances with intervals",
             fix="add videos, or shorten the clips (data.frames, or a higher data.fps)",
         )
-    # In time order, videos of two clips would give all beginnings to one half, all ends to the other.
+    # In time order, videos of two clips would give their beginnings to one half, their ends to the
+    # other.
     dealt = sorted(clips, key=lambda c: (_hash(c.video), _hash(c.id)))
     even = len(dealt) - len(dealt) % 2
     return dealt[0:even:2], dealt[1:even:2]

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -11,44 +10,23 @@ from jaxtyping import Float, UInt8
 from torch import Tensor
 
 from worldbench.adapter import Adapter, Generates, Replays, checked_rollout
-from worldbench.batches import clip_batches, to_pixels
-from worldbench.cache import cached_tensors
+from worldbench.batches import to_pixels
 from worldbench.data.source import Clip, ClipSource
 from worldbench.errors import ContractError
 from worldbench.metrics.card import ExtractorCard
-from worldbench.metrics.extractor import EffnetLite0Dt, Projection, fit_projection, projected_card
+from worldbench.metrics.extractor import EffnetLite0Dt, Projection, fit_projection
 from worldbench.metrics.frame import frame_psnr, frame_ssim
-from worldbench.schema import digest
 from worldbench.suite import Batch, Row, Setting, Summary
+from worldbench.suites.video_distance_features import (
+    extractor_card,
+    real_features,
+    training_clips,
+    training_source,
+)
 from worldbench.suites.video_distance_summary import summarise
 
 if TYPE_CHECKING:
     from worldbench.suites.video_distance import VideoDistance
-
-_CLIPS_AT_ONCE = 16
-_CLIPS_PER_COMPONENT = 4  # training clips that a principal component needs to be more than noise
-
-
-def training_clips(data: ClipSource, components: int) -> tuple[ClipSource, str]:
-    """Chooses the clips that the projection is fitted on, never the ones that are scored.
-
-    The data's own training split serves if it holds at least four clips per component; otherwise
-    the embedded ``moving_shapes`` do, whatever the data. The card says which it was.
-
-    Returns:
-        The source and how the card names it.
-    """
-    source = data.train
-    if source is None or source.info.clips < _CLIPS_PER_COMPONENT * components:
-        from worldbench.data.real import MovingShapes
-
-        source = MovingShapes(split="train")
-    return source, f"{source.info.name} {digest([source.info.digest, source.protocol])[:12]}"
-
-
-def extractor_card(data: ClipSource, components: int) -> ExtractorCard:
-    """Returns the card of the extractor that the suite uses on this data."""
-    return projected_card(components, training_clips(data, components)[1])
 
 
 @dataclass(frozen=True)
@@ -80,26 +58,19 @@ class VideoDistanceScorer:
         cls, suite: "VideoDistance", data: ClipSource, reference: Sequence[Clip], setting: Setting
     ) -> "VideoDistanceScorer":
         """Loads the extractor, fits or reads the projection, extracts or reads the reference."""
-        training, _ = training_clips(data, suite.components)
-        card = extractor_card(data, suite.components)
         extractor = EffnetLite0Dt(setting.device)
-
-        def features_of(source: ClipSource, clips: Sequence[Clip], title: str) -> Tensor:
-            key = {
-                "extractor": [card.revision, card.preprocessing],
-                "data": [source.info.digest, source.protocol, [clip.id for clip in clips]],
-                "frames": [suite.context, suite.horizon],
-                "arithmetic": [torch.__version__, setting.device.type],
-            }
-            extract = partial(_extract, extractor, source, clips, suite, setting, title)
-            return cached_tensors("features", key, lambda: {"features": extract()})["features"]
-
-        fitting = features_of(training, training.clips(), "features of the training clips")
+        training = training_source(data, suite.components)
+        clips, frames = training_clips(training), (suite.context, suite.horizon)
+        fitting = real_features(
+            extractor, training, clips, frames, setting, "features of the training clips"
+        )
         projection = fit_projection(fitting, suite.components)
-        real = features_of(data, reference, "features of the reference")
+        real = real_features(
+            extractor, data, reference, frames, setting, "features of the reference"
+        )
         return cls(
             suite,
-            card,
+            extractor_card(data, suite.components),
             extractor,
             projection,
             tuple(reference),
@@ -160,7 +131,8 @@ class VideoDistanceScorer:
             elif isinstance(adapter, Generates):
                 call = "generate"
                 rollouts = adapter.generate(
-                    batch.clips[:, : suite.context],
+                    # A copy: what an adapter does to its context must not reach the truth.
+                    batch.clips[:, : suite.context].clone(),
                     suite.horizon,
                     samples=suite.samples,
                     seed=self.setting.seed + batch.ordinal,
@@ -174,34 +146,11 @@ class VideoDistanceScorer:
         rollouts = checked_rollout(
             adapter.card.name,
             call,
-            rollouts.to(self.setting.device),
+            rollouts,
             batch=len(batch.trials),
             samples=suite.samples,
             horizon=suite.horizon,
             size=(future.shape[-2], future.shape[-1]),
         )
         # The contract forgives rounding at the ends of the range; the metrics don't.
-        return rollouts.clamp(0, 1)
-
-
-def _extract(
-    extractor: EffnetLite0Dt,
-    source: ClipSource,
-    clips: Sequence[Clip],
-    suite: "VideoDistance",
-    setting: Setting,
-    title: str,
-) -> Float[Tensor, "n d"]:
-    """Extracts features of the clips' future frames."""
-    ids = [clip.id for clip in clips]
-    groups = [ids[i : i + _CLIPS_AT_ONCE] for i in range(0, len(ids), _CLIPS_AT_ONCE)]
-    # Training clips may be shorter than the suite's: they give as much future as they have.
-    start = min(suite.context, source.frames - 2)
-    chunks = []
-    with setting.progress.task(title, len(ids)) as step:
-        for video in clip_batches(
-            source, groups, device=setting.device, num_workers=setting.num_workers
-        ):
-            chunks.append(extractor(video[:, start : start + suite.horizon]))
-            step.add(len(video))
-    return torch.cat(chunks)
+        return rollouts.to(self.setting.device).clamp(0, 1)

@@ -1,0 +1,143 @@
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+from small_bench import Bench, Clips
+
+from worldbench import cli
+from worldbench.data.video import encode
+from worldbench.parts import table_bytes
+
+
+@pytest.fixture(scope="module")
+def measured(clips: Clips, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A record of linear_flow, made once."""
+    bench = Bench(clips, tmp_path_factory.mktemp("measured"), clips.root)
+    assert bench.run("adapter=linear_flow") == 0
+    (path,) = bench.files
+    return path
+
+
+@pytest.fixture
+def record(measured: Path, tmp_path: Path) -> Path:
+    """A copy of the record, to spoil."""
+    folder = shutil.copytree(measured.parent, tmp_path / "copy")
+    return folder / measured.name
+
+
+def edit(path: Path, change: Callable[[dict], None]) -> None:
+    content = json.loads(path.read_text())
+    change(content)
+    path.write_text(json.dumps(content))
+
+
+def test_a_record_verifies(record: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    before = sorted(record.parent.iterdir())
+    assert cli.main(["verify", str(record)]) == 0
+    assert "verified: 9 metrics agree" in capsys.readouterr().out
+    assert sorted(record.parent.iterdir()) == before
+
+
+def test_a_few_trials_of_a_record_verify(record: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["verify", str(record), "--limit", "3"]) == 0
+    assert "verified: 3 rows agree" in capsys.readouterr().out
+
+
+def test_an_altered_value_does_not_verify(record: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    def improve(content: dict) -> None:
+        (psnr,) = (
+            m for m in content["body"]["metrics"] if m["name"] == "psnr" and not m["factors"]
+        )
+        psnr["value"] += 1
+
+    edit(record, improve)
+    assert cli.main(["verify", str(record)]) == 1
+    said = capsys.readouterr().out
+    assert "does not verify" in said
+    (line,) = (line for line in said.splitlines() if "recorded" in line)
+    assert line.startswith("  psnr value: recorded ")
+
+
+def test_an_invented_metric_does_not_verify(
+    record: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def invent(content: dict) -> None:
+        (psnr,) = (
+            m for m in content["body"]["metrics"] if m["name"] == "psnr" and not m["factors"]
+        )
+        content["body"]["metrics"].append({**psnr, "name": "wonder"})
+
+    edit(record, invent)
+    assert cli.main(["verify", str(record)]) == 1
+    assert "wonder: recorded ok, now None" in capsys.readouterr().out
+
+
+def test_altered_rows_are_an_error(record: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    rows = record.with_suffix(".parquet")
+    rows.write_bytes(rows.read_bytes() + b"\n")
+    assert cli.main(["verify", str(record)]) == 1
+    assert "missing or were altered" in capsys.readouterr().err
+
+
+def test_altered_rows_with_a_matching_digest_do_not_verify(
+    record: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows_file = record.with_suffix(".parquet")
+    rows = pq.read_table(rows_file).to_pylist()
+    rows[0]["psnr"] += 1
+    rows_file.write_bytes(table_bytes(rows))
+    from worldbench.record import file_digest
+
+    edit(record, lambda content: content["provenance"].update(trials_sha256=file_digest(rows_file)))
+    assert cli.main(["verify", str(record), "--limit", "8"]) == 1
+    assert f"{rows[0]['trial']} psnr: recorded" in capsys.readouterr().out
+
+
+def test_the_data_may_have_moved(
+    record: Path, clips: Clips, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    moved = shutil.copytree(clips.root, tmp_path / "moved")
+    edit(record, lambda content: content["provenance"]["config"]["data"].update(root="/gone"))
+    assert cli.main(["verify", str(record), "--limit", "2", f"data.root={moved}"]) == 0
+    assert "verified" in capsys.readouterr().out
+
+
+def test_other_data_are_another_question(
+    record: Path, clips: Clips, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    other = shutil.copytree(clips.root, tmp_path / "other")
+    encode(other / "00.mp4", np.full((12, 64, 64, 3), 128, np.uint8), 15)
+    assert cli.main(["verify", str(record), f"data.root={other}"]) == 1
+    said = capsys.readouterr().out
+    assert said.startswith("another question was asked:\n  data digest: recorded ")
+    assert len(said.splitlines()) == 2
+
+
+def test_another_suite_option_is_another_question(
+    record: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.main(["verify", str(record), "suite.horizon=6"]) == 1
+    assert "protocol: recorded" in capsys.readouterr().out
+
+
+def test_an_unknown_override_is_refused(record: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["verify", str(record), "data.rot=/somewhere"]) == 2
+    assert "data.rot" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("limit", ["0", "-1"])
+def test_a_limit_below_one_is_refused(record: Path, limit: str) -> None:
+    assert cli.main(["verify", str(record), "--limit", limit]) == 2
+
+
+def test_a_skipped_record_cannot_be_verified(
+    bench: Bench, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert bench.run("adapter=linear_flow", "suite.context=1") == 0
+    (path,) = bench.files
+    assert cli.main(["verify", str(path)]) == 1
+    assert "only a record with status ok" in capsys.readouterr().err

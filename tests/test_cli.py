@@ -1,0 +1,420 @@
+import json
+import logging
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+import yaml
+from hydra.core.global_hydra import GlobalHydra
+
+from worldbench import __version__, cli
+from worldbench.compose import compose
+
+CONF = Path(__file__).parents[1] / "conf"
+HEAVY = ("torch", "hydra", "wandb", "cv2", "numpy", "pyarrow", "scipy", "av")
+
+Said = pytest.CaptureFixture[str]
+
+
+@pytest.fixture(autouse=True)
+def _clean_process(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HYDRA_FULL_ERROR", "1")
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+    yield
+    root.handlers[:], root.level = handlers, level
+    GlobalHydra.instance().clear()
+
+
+@pytest.fixture
+def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Path]:
+    """Puts a distribution on the path: its metadata, entry points and a package with an adapter."""
+    site = tmp_path / "site"
+    monkeypatch.syspath_prepend(str(site))
+
+    def install(
+        name: str, version: str = "9.9", conf: str | None = None, adapter: str = "ghost"
+    ) -> Path:
+        folder = site / f"{name}-{version}.dist-info"
+        folder.mkdir(parents=True)
+        (folder / "METADATA").write_text(
+            f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n"
+        )
+        if conf is not None:
+            (folder / "entry_points.txt").write_text(f"[worldbench.conf]\n{name} = {conf}\n")
+            package = site / name
+            (package / "conf" / "adapter").mkdir(parents=True)
+            (package / "__init__.py").write_text("raise RuntimeError('imported in vain')\n")
+            write_adapter(package / "conf", adapter)
+        return site
+
+    return install
+
+
+def write_adapter(folder: Path, name: str, **options: object) -> Path:
+    path = folder / "adapter" / f"{name}.yaml"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    target = "worldbench.adapters.copy_last.CopyLast"
+    header = {"name": name, "summary": "a copy", "family": "baseline", "_target_": target}
+    path.write_text(yaml.safe_dump({**header, **options}))
+    return path
+
+
+def fails(said: Said, code: int, *words: str) -> str:
+    """Runs a command that must fail with this code, and returns what it said."""
+    assert cli.main(words) == code
+    out = said.readouterr()
+    assert out.out == ""
+    assert "Traceback" not in out.err
+    return out.err
+
+
+# --- what stays fast ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("words", [["--help"], ["list"], ["show", "copy_last"], ["run", "--help"]])
+def test_answers_about_names_import_nothing_heavy(words: list[str]) -> None:
+    code = (
+        f"import sys; from worldbench.cli import main; main({words!r})\n"
+        f"print('heavy:', sorted(set({HEAVY!r}) & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "heavy: []"
+
+
+# --- what is frozen -------------------------------------------------------------------------------
+
+
+def test_commands_are_frozen() -> None:
+    """A command that goes or changes its name breaks scripts: change this test on purpose only."""
+    assert list(cli.COMMANDS) == ["run", "check", "list", "show", "data", "leaderboard", "verify"]
+
+
+def test_options_of_a_run_are_frozen() -> None:
+    """The same for options, their defaults and the groups they stand beside."""
+    options = yaml.safe_load((CONF / "run.yaml").read_text())
+    groups = [
+        next(iter(d.items()))
+        for d in options.pop("defaults")
+        if isinstance(d, dict) and "override" not in next(iter(d))
+    ]
+    del options["hydra"]
+    assert dict(groups) == {
+        "adapter": "???",
+        "suite": "video_distance",
+        "data": "moving_shapes",
+        "tracker": "none",
+        "experiment": None,
+    }
+    assert options == {
+        "device": "auto",
+        "precision": "fp32",
+        "batch_size": 16,
+        "num_workers": 2,
+        "seed": 0,
+        "limit": None,
+        "dry_run": False,
+        "overwrite": False,
+        "records": "reports/records",
+    }
+
+
+def test_names_that_come_with_the_package_are_frozen(capsys: Said) -> None:
+    assert cli.main(["list"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    listed: dict[str, list[str]] = {}
+    group = ""
+    for line in lines:
+        if line.startswith("  "):
+            listed[group].append(line.split()[0])
+        else:
+            group = line.rstrip("=")
+            listed[group] = []
+    assert set(listed["tracker"]) == {"none", "wandb"}
+    assert {"copy_last", "context_mean", "linear_flow", "real_future", "video_folder"} <= set(
+        listed["adapter"]
+    )
+    assert "video_distance" in listed["suite"]
+    layouts = {"folder", "class_folders", "kinetics", "path_label", "ssv2", "moving_shapes"}
+    assert set(listed["data"]) == layouts
+
+
+# --- answers --------------------------------------------------------------------------------------
+
+
+def test_help_shows_every_command_and_exit_code(capsys: Said) -> None:
+    assert cli.main(["--help"]) == 0
+    said = capsys.readouterr().out
+    assert all(f"  {command} " in said for command in cli.COMMANDS)
+    assert all(f"    {code} " in said for code in (0, 1, 2, 3, 4, 130))
+
+
+def test_no_command_at_all_is_a_usage_error_that_helps(capsys: Said) -> None:
+    assert cli.main([]) == 2
+    assert "usage: worldbench COMMAND" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("command", sorted(cli.COMMANDS))
+def test_every_command_has_help(command: str, capsys: Said) -> None:
+    try:
+        code = cli.main([command, "--help"])
+    except SystemExit as exit:  # argparse
+        code = exit.code
+    assert code == 0
+    assert f"usage: worldbench {command}" in capsys.readouterr().out
+
+
+def test_help_of_run_shows_every_option_with_its_comment(capsys: Said) -> None:
+    assert cli.main(["run", "--help"]) == 0
+    said = capsys.readouterr().out
+    assert "batch_size: 16        # trials at once" in said
+    assert "hydra:" not in said
+
+
+def test_the_version_is_told(capsys: Said) -> None:
+    assert cli.main(["--version"]) == 0
+    assert capsys.readouterr().out == f"worldbench {__version__}\n"
+
+
+def test_list_can_show_one_kind(capsys: Said) -> None:
+    assert cli.main(["list", "adapters"]) == 0
+    said = capsys.readouterr().out
+    assert "copy_last" in said
+    assert "[baseline]" in said
+    assert "suite=" not in said
+
+
+def test_show_gives_the_file_with_its_options(capsys: Said) -> None:
+    assert cli.main(["show", "video_folder"]) == 0
+    said = capsys.readouterr().out
+    assert (CONF / "adapter" / "video_folder.yaml").read_text().rstrip() in said
+    assert "adapter.OPTION=VALUE" in said
+
+
+def test_a_reader_that_stops_reading_is_no_failure() -> None:
+    done = subprocess.run(
+        f"{sys.executable} -m worldbench.cli list | head -n 1; exit ${{PIPESTATUS[0]}}",
+        shell=True,
+        executable="/bin/bash",
+        capture_output=True,
+        text=True,
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, "adapter=\n", "")
+
+
+# --- wrong words: exit code 2 ---------------------------------------------------------------------
+
+
+def test_an_unknown_command_names_the_nearest(capsys: Said) -> None:
+    said = fails(capsys, 2, "leaderbord")
+    assert "unknown command 'leaderbord' (did you mean 'leaderboard'?)" in said
+    assert "check, data, leaderboard, list, run, show, verify" in said
+
+
+@pytest.mark.parametrize(
+    ("word", "near", "other"),
+    [
+        ("adapter=copy_lst", "copy_last", "linear_flow"),
+        ("suite=video_distanse", "video_distance", "video_distance"),
+        ("data=kinetic", "kinetics", "ssv2"),
+        ("tracker=wandbb", "wandb", "none"),
+    ],
+)
+def test_an_unknown_name_is_told_with_the_nearest_and_all_others(
+    word: str, near: str, other: str, capsys: Said
+) -> None:
+    group, _, name = word.partition("=")
+    words = [word] if group == "adapter" else ["adapter=copy_last", word]
+    said = fails(capsys, 2, "run", *words)
+    assert f"unknown {group} {name!r} (did you mean {near!r}?)" in said
+    assert other in said.partition("accepted:")[2]
+
+
+@pytest.mark.parametrize("command", ["check", "run"])
+def test_a_name_like_no_other_still_gets_the_list(command: str, capsys: Said) -> None:
+    said = fails(capsys, 2, command, "adapter=zzz")
+    assert "did you mean" not in said
+    assert "context_mean, copy_last, linear_flow" in said
+
+
+def test_show_and_list_know_their_names(capsys: Said) -> None:
+    assert "did you mean 'copy_last'?" in fails(capsys, 2, "show", "copylast")
+    assert "did you mean 'adapters'?" in fails(capsys, 2, "list", "adaptors")
+
+
+@pytest.mark.parametrize(
+    ("word", "said"),
+    [
+        ("batchsize=4", "unknown override 'batchsize' (did you mean 'batch_size'?)"),
+        ("suite.horizont=4", "unknown override 'suite.horizont'"),
+        ("batch_size=0", "batch_size is not a usable number"),
+        ("batch_size=many", "batch_size is not a usable number"),
+        ("limit=1", "limit is not a usable number"),
+        ("seed=-1", "seed is not a usable number"),
+        ("precision=fp8", "no such precision"),
+        ("device=gpu", "cannot use device 'gpu'"),
+        ("suite.horizon=1", "suite.horizon is too small"),
+        ("adapter.name=a b", "adapter 'a b' cannot be made"),
+        ("adapter.name=../up", "adapter '../up' cannot be made"),
+        ("data.fps=0", "needs data.root"),
+        ("just_a_word", "missing EQUAL"),
+    ],
+)
+def test_a_wrong_option_is_a_usage_error_and_leaves_no_record(
+    word: str, said: str, tmp_path: Path, capsys: Said
+) -> None:
+    words = ["adapter=copy_last", "data=folder", word, f"records={tmp_path / 'records'}"]
+    if word != "data.fps=0":
+        words.append(f"data.root={tmp_path}")
+    assert cli.main(["run", *words]) == 2
+    err = capsys.readouterr().err
+    assert "error: " in err
+    assert said.partition(" ")[2] in err or said in err
+    assert "  fix:" in err
+    assert not (tmp_path / "records").exists()
+
+
+def test_a_missing_option_is_named(capsys: Said) -> None:
+    said = fails(capsys, 2, "run", "adapter=copy_last", "data=folder", "dry_run=true")
+    assert "data 'folder' needs data.root" in said
+    assert "worldbench show folder" in said
+
+
+def test_a_run_without_an_adapter_says_so(capsys: Said) -> None:
+    assert "adapter" in fails(capsys, 2, "run")
+
+
+def test_a_config_dir_that_does_not_exist_is_named(capsys: Said) -> None:
+    said = fails(capsys, 2, "list", "--config-dir", "nowhere")
+    assert "no such --config-dir" in said
+    assert "nowhere" in said
+
+
+def test_flags_may_stand_anywhere(tmp_path: Path, capsys: Said) -> None:
+    conf = tmp_path / "conf"
+    write_adapter(conf, "mine")
+    words = ["run", "adapter=mine", "--config-dir", str(conf), "--cfg", "job", "seed=3"]
+    assert cli.main(words) == 0
+    shown = yaml.safe_load(capsys.readouterr().out)
+    assert (shown["adapter"]["name"], shown["seed"]) == ("mine", 3)
+
+
+# --- the other codes ------------------------------------------------------------------------------
+
+
+def test_a_folder_without_videos_is_exit_code_3(tmp_path: Path) -> None:
+    # In another process: until Python 3.12 these tests' type checks run into the error themselves.
+    words = ["contexts", "data=folder", f"data.root={tmp_path}", "--out", str(tmp_path / "out")]
+    done = subprocess.run(
+        [sys.executable, "-m", "worldbench.cli", "data", *words], capture_output=True, text=True
+    )
+    assert done.returncode == 3
+    assert done.stderr.startswith("error: no videos in the folder")
+
+
+@pytest.mark.parametrize("records", ["file/below", "/proc/worldbench"])
+def test_a_folder_that_cannot_be_written_is_exit_code_4(
+    records: str, small_data: Path, small_train: Path, tmp_path: Path, capsys: Said
+) -> None:
+    (tmp_path / "file").write_text("in the way")
+    words = ["adapter=copy_last", "data=folder", f"data.root={small_data}", "data.size=[64,64]"]
+    words += [f"data.train={{root: {small_train}}}", "suite.components=2", "num_workers=0"]
+    assert cli.main(["run", *words, "device=cpu", f"records={records}"]) == 4
+    err = capsys.readouterr().err
+    assert "error: cannot write " + records in err
+    assert "records=DIR" in err
+
+
+def test_another_worldbench_is_refused(install: Callable[..., Path], capsys: Said) -> None:
+    install("worldbench", "9.9")
+    said = fails(capsys, 4, "list")
+    assert "another project called 'worldbench'" in said
+    assert "worldbench 9.9" in said
+    assert "pip uninstall -y worldbench" in said
+
+
+def test_a_board_without_records_is_exit_code_2(tmp_path: Path, capsys: Said) -> None:
+    said = fails(capsys, 2, "leaderboard", "--records", str(tmp_path / "none"))
+    assert "worldbench run" in said
+
+
+def test_a_record_that_does_not_read_is_exit_code_1(tmp_path: Path, capsys: Said) -> None:
+    (tmp_path / "record.json").write_text(json.dumps({"schema": 99}))
+    said = fails(capsys, 1, "verify", str(tmp_path / "record.json"))
+    assert "unknown schema version" in said
+
+
+def test_an_interrupt_is_exit_code_130(monkeypatch: pytest.MonkeyPatch, capsys: Said) -> None:
+    def interrupt(_: list[str]) -> int:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(cli, "_list", interrupt)
+    assert "the same command resumes" in fails(capsys, 130, "list")
+
+
+# --- configurations of others ---------------------------------------------------------------------
+
+
+def test_an_installed_package_is_listed_with_its_origin_and_not_imported(
+    install: Callable[..., Path], capsys: Said
+) -> None:
+    install("ghosts", conf="ghosts.conf")
+    assert cli.main(["list", "adapters"]) == 0
+    (line,) = (line for line in capsys.readouterr().out.splitlines() if "ghost" in line)
+    assert line.endswith("a copy  (ghosts)")
+    assert "ghosts" not in sys.modules
+
+
+def test_an_adapter_of_an_installed_package_composes(install: Callable[..., Path]) -> None:
+    install("ghosts", conf="ghosts.conf")
+    config = compose(["adapter=ghost"])
+    assert config.adapter.summary == "a copy"
+
+
+def test_an_entry_point_to_nowhere_names_the_package(
+    install: Callable[..., Path], capsys: Said
+) -> None:
+    install("ghosts", conf="ghosts.config")
+    said = fails(capsys, 2, "list")
+    assert "'ghosts'" in said
+    assert "ghosts.config" in said
+
+
+@pytest.mark.parametrize("command", [["list"], ["run", "adapter=copy_last"]])
+def test_two_adapters_of_one_name_are_refused_with_both_files(
+    command: list[str], tmp_path: Path, capsys: Said
+) -> None:
+    mine = write_adapter(tmp_path / "conf", "copy_last")
+    said = fails(capsys, 2, *command, "--config-dir", str(tmp_path / "conf"))
+    assert "two adapters are called 'copy_last'" in said
+    assert str(mine) in said
+    assert str(CONF / "adapter" / "copy_last.yaml") in said
+
+
+def test_two_packages_with_one_name_are_refused_with_both_files(
+    install: Callable[..., Path], capsys: Said
+) -> None:
+    site = install("ghosts", conf="ghosts.conf")
+    install("spirits", conf="spirits.conf")
+    said = fails(capsys, 2, "list")
+    for package in ("ghosts", "spirits"):
+        assert f"{site / package / 'conf' / 'adapter' / 'ghost.yaml'} ({package})" in said
+
+
+def test_a_target_that_does_not_exist_is_a_usage_error(tmp_path: Path, capsys: Said) -> None:
+    write_adapter(tmp_path / "conf", "mine", _target_="no_such_package.Model")
+    said = fails(capsys, 2, "check", "adapter=mine", "--config-dir", str(tmp_path / "conf"))
+    assert "no_such_package" in said
+    assert "not installed" in said
+
+
+def test_an_option_that_the_target_does_not_take_is_a_usage_error(
+    tmp_path: Path, capsys: Said
+) -> None:
+    write_adapter(tmp_path / "conf", "mine", weights="w.pt")
+    said = fails(capsys, 2, "check", "adapter=mine", "--config-dir", str(tmp_path / "conf"))
+    assert "does not take these options" in said
+    assert "weights" in said

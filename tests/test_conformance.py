@@ -1,0 +1,355 @@
+"""Every check of the kit can fail, and fails alone."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+from torch.nn.functional import avg_pool3d
+
+from worldbench import cli
+from worldbench.adapter import Latents, NoiseBank
+from worldbench.adapters.context_mean import ContextMean
+from worldbench.adapters.copy_last import CopyLast
+from worldbench.adapters.linear_flow import LinearFlow
+from worldbench.adapters.real_future import RealFuture
+from worldbench.conformance import check
+from worldbench.schema import AdapterCard, Trial
+
+CARD: dict[str, Any] = {"name": "sound", "revision": "1" * 64, "family": "generative"}
+SHAPE = "generate: shape, range, dtype, horizon met exactly"
+SEED = "generate: determinism by seed"
+BATCH = "generate: item i draws from seed + i, whatever the batch"
+CONTEXT = "generate: context not altered"
+LEAK = "generate: no temporal leak"
+ILLEGAL = "generate: illegal contexts refused"
+
+
+class Sound:
+    """A stochastic generator that keeps every promise: the last frame, with noise by item."""
+
+    def __init__(self, **card: Any) -> None:
+        promised = {"capabilities": ("generates",), "stochastic": True, "min_context": 2, **card}
+        self.card = AdapterCard(**{**CARD, **promised})
+
+    def generate(
+        self, context: Tensor, horizon: int, *, samples: int, seed: int, **options: Any
+    ) -> Tensor:
+        self.refuse(context)
+        still = context[:, -1:].expand(-1, horizon, -1, -1, -1)
+        items = []
+        for i, item in enumerate(still):
+            generator = torch.Generator().manual_seed(self.seed(seed, i))
+            noise = torch.rand((samples, *item.shape), generator=generator)
+            items.append(0.9 * item + 0.1 * noise)
+        return torch.stack(items)
+
+    def seed(self, seed: int, item: int) -> int:
+        return seed + item
+
+    def refuse(self, context: Tensor) -> None:
+        if context.shape[1] < 2:
+            raise ValueError("needs two frames")
+
+
+class FrameTooFew(Sound):
+    def generate(self, context: Tensor, horizon: int, **options: Any) -> Tensor:
+        # Right for the horizons of all other checks.
+        return super().generate(context, min(horizon, 8), **options)
+
+
+class OutOfRange(Sound):
+    def generate(self, context: Tensor, horizon: int, **options: Any) -> Tensor:
+        rollout = super().generate(context, horizon, **options)
+        return rollout * 2 - 1 if horizon == 12 else rollout
+
+
+class NotANumber(Sound):
+    def generate(self, context: Tensor, horizon: int, **options: Any) -> Tensor:
+        rollout = super().generate(context, horizon, **options)
+        rollout[..., 8:, :, 0, 0] = torch.nan  # from the ninth frame on
+        return rollout
+
+
+class HalfPrecision(Sound):
+    def generate(self, context: Tensor, horizon: int, **options: Any) -> Tensor:
+        rollout = super().generate(context, horizon, **options)
+        return rollout.half() if horizon == 12 else rollout
+
+
+class SeedIgnored(Sound):
+    def seed(self, seed: int, item: int) -> int:
+        return 0
+
+
+class SamplesAlike(Sound):
+    def generate(
+        self, context: Tensor, horizon: int, *, samples: int, seed: int, **options: Any
+    ) -> Tensor:
+        one = super().generate(context, horizon, samples=1, seed=seed)
+        return one.expand(-1, samples, -1, -1, -1, -1).clone()
+
+
+class GlobalSeed(Sound):
+    """Draws from torch's global generator."""
+
+    def seed(self, seed: int, item: int) -> int:
+        return int(torch.randint(1 << 40, ()))
+
+
+class SeedOfTheBatch(Sound):
+    """Item i draws from seed + the batch's size: other noise when asked alone."""
+
+    def seed(self, seed: int, item: int) -> int:
+        return seed * 1000 + item
+
+
+class BatchMean(CopyLast):
+    """Normalises by the batch."""
+
+    def generate(self, context: Tensor, horizon: int, **options: Any) -> Tensor:
+        rollout = super().generate(context, horizon, **options)
+        return (rollout - rollout.mean() + 0.5).clamp(0, 1)
+
+
+class InPlace(Sound):
+    def generate(self, context: Tensor, horizon: int, **options: Any) -> Tensor:
+        context[:, 0] = 0
+        return super().generate(context, horizon, **options)
+
+
+class InPlaceAgainAndAgain(Sound):
+    def generate(self, context: Tensor, horizon: int, **options: Any) -> Tensor:
+        return super().generate(context.mul_(0.9), horizon, **options)
+
+
+class Peeks(CopyLast):
+    """Reads on in memory, past the end of the context: the future lies there."""
+
+    def generate(self, context: Tensor, horizon: int, **options: Any) -> Tensor:
+        b, c, *rest = context.shape
+        ahead = context.as_strided((b, c + 1, *rest), context.stride())
+        return super().generate(ahead, horizon, **options)
+
+
+class TakesAnything(Sound):
+    def refuse(self, context: Tensor) -> None:
+        pass
+
+
+def failures(adapter: object) -> list[str]:
+    return [outcome.name for outcome in check(adapter) if outcome.passed is False]
+
+
+@pytest.mark.parametrize("adapter", [CopyLast, ContextMean, LinearFlow, RealFuture, Sound])
+def test_a_sound_adapter_passes(adapter: type) -> None:
+    outcomes = list(check(adapter()))
+    assert len(outcomes) >= 2
+    assert [outcome for outcome in outcomes if outcome.passed is False] == []
+
+
+@pytest.mark.parametrize(
+    ("adapter", "promise", "said"),
+    [
+        (FrameTooFew, SHAPE, "wrong number of frames: 8 instead of 12"),
+        (OutOfRange, SHAPE, "values outside the range"),
+        (NotANumber, SHAPE, "not finite"),
+        (HalfPrecision, SHAPE, "torch.float16"),
+        (SeedIgnored, SEED, "ignores the seed"),
+        (SamplesAlike, SEED, "two samples of a stochastic adapter are equal"),
+        (SeedOfTheBatch, BATCH, "depend on the batch"),
+        (BatchMean, BATCH, "depend on the batch"),
+        (InPlace, CONTEXT, "changed in place"),
+        (InPlaceAgainAndAgain, CONTEXT, "changed in place"),
+        (Peeks, LEAK, "temporal leak"),
+        (TakesAnything, ILLEGAL, "illegal context was accepted"),
+    ],
+)
+def test_one_defect_fails_one_check(adapter: type, promise: str, said: str) -> None:
+    found = [outcome for outcome in check(adapter()) if outcome.passed is False]
+    assert [outcome.name for outcome in found] == [promise]
+    assert said in found[0].detail
+
+
+def test_noise_of_the_process_is_found() -> None:
+    assert SEED in failures(GlobalSeed())
+
+
+def test_noise_that_the_card_does_not_announce_is_found() -> None:
+    assert failures(Sound(stochastic=False)) == [SEED]
+
+
+@pytest.mark.parametrize("says", [(), ("generates", "encodes"), ("encodes",)])
+def test_a_card_that_differs_from_the_methods_ends_the_checks(says: tuple[str, ...]) -> None:
+    outcomes = list(check(Sound(capabilities=says)))
+    assert [(o.name, o.passed) for o in outcomes] == [("card names its capabilities", False)]
+    assert "differ from the methods" in outcomes[0].detail
+
+
+def test_an_adapter_that_can_do_nothing_is_told_so() -> None:
+    class Nothing:
+        card = AdapterCard(**CARD)
+
+    (outcome,) = check(Nothing())
+    assert outcome.passed is False
+    assert "no capability" in outcome.detail
+
+
+def test_checks_that_do_not_apply_say_why() -> None:
+    undecided = {o.name: o.detail for o in check(CopyLast()) if o.passed is None}
+    assert undecided == {ILLEGAL: "every shorter context is legal"}
+
+
+class Latent:
+    """A predictive adapter of block means: encode pools, predict repeats, surprise is distance."""
+
+    def __init__(self, **card: Any) -> None:
+        promised = {
+            "family": "predictive",
+            "capabilities": ("encodes", "predicts", "surprises"),
+            "operators": ("latent_error", "denoising_error"),
+            "temporal_stride": 2,
+            "min_context": 2,
+            "size": (32, 48),
+        }
+        self.card = AdapterCard(**{**CARD, **promised, **card})
+
+    def encode(self, video: Tensor, **options: Any) -> Latents:
+        pooled = avg_pool3d(video.transpose(1, 2), (2, 8, 8))
+        return Latents(pooled.permute(0, 2, 3, 4, 1), 2)
+
+    def predict(self, context: Tensor, horizon: int, **options: Any) -> Latents:
+        last = Latent.encode(self, context).tokens[:, -1:]
+        return Latents(last.expand(-1, horizon // 2, -1, -1, -1).clone(), 2)
+
+    def surprise(self, video: Tensor, context: int, *, operator: str, noise: NoiseBank) -> Tensor:
+        target = Latent.encode(self, video[:, context:]).tokens
+        guess = Latent.predict(self, video[:, :context], video.shape[1] - context).tokens
+        if operator == "denoising_error":
+            target = target + noise.draw(tuple(target.shape[1:]), level=0.5, index=0, sign=1)
+        return (target - guess).square().mean(dim=(2, 3, 4))
+
+
+class WrongStride(Latent):
+    def encode(self, video: Tensor, **options: Any) -> Latents:
+        tokens = super().encode(video).tokens
+        return Latents(tokens[:, ::2], 4)
+
+
+class MovingTarget(Latent):
+    """Draws noise of its own."""
+
+    def encode(self, video: Tensor, **options: Any) -> Latents:
+        tokens = super().encode(video).tokens
+        return Latents(tokens + 1e-5 * torch.rand_like(tokens), 2)
+
+
+class WhitensTheBatch(Latent):
+    def encode(self, video: Tensor, **options: Any) -> Latents:
+        tokens = super().encode(video).tokens
+        return Latents(tokens - tokens.mean(), 2)
+
+
+class StepTooMany(Latent):
+    def predict(self, context: Tensor, horizon: int, **options: Any) -> Latents:
+        return super().predict(context, max(horizon, 4))
+
+
+class PredictsFromBatch(Latent):
+    def predict(self, context: Tensor, horizon: int, **options: Any) -> Latents:
+        tokens = super().predict(context, horizon).tokens
+        return Latents(tokens.mean(dim=0, keepdim=True).expand_as(tokens), 2)
+
+
+class PredictsByDice(Latent):
+    def predict(self, context: Tensor, horizon: int, **options: Any) -> Latents:
+        tokens = super().predict(context, horizon).tokens
+        return Latents(tokens + 1e-6 * torch.rand_like(tokens), 2)
+
+
+class PredictsByPeeking(Latent):
+    def predict(self, context: Tensor, horizon: int, **options: Any) -> Latents:
+        b, c, *rest = context.shape
+        ahead = context.as_strided((b, c + 2, *rest), context.stride())
+        return super().predict(ahead, horizon)
+
+
+class SurpriseNotFinite(Latent):
+    def surprise(self, video: Tensor, context: int, **options: Any) -> Tensor:
+        value = super().surprise(video, context, **options)
+        return value.log().sub(torch.inf) if options["operator"] == "latent_error" else value
+
+
+class SurpriseOfTheBatch(Latent):
+    def surprise(self, video: Tensor, context: int, **options: Any) -> Tensor:
+        value = super().surprise(video, context, **options)
+        return value / value.mean() if options["operator"] == "latent_error" else value
+
+
+class OwnNoise(Latent):
+    def surprise(self, video: Tensor, context: int, **options: Any) -> Tensor:
+        value = super().surprise(video, context, **options)
+        noisy = options["operator"] == "denoising_error"
+        return value + 1e-6 * torch.rand_like(value) if noisy else value
+
+
+@pytest.mark.parametrize(
+    ("adapter", "promise"),
+    [
+        (Latent, None),
+        (WrongStride, "encode: shape, finite, temporal stride as on the card"),
+        (MovingTarget, "encode: deterministic"),
+        (WhitensTheBatch, "encode: independent of the batch"),
+        (StepTooMany, "predict: shape, finite, horizon met exactly"),
+        (PredictsFromBatch, "predict: independent of the batch"),
+        (PredictsByPeeking, "predict: no temporal leak"),
+        (SurpriseOfTheBatch, "surprise[latent_error]: independent of the batch"),
+        (OwnNoise, "surprise[denoising_error]: shape, finite, deterministic given the noise"),
+    ],
+)
+def test_one_defect_of_a_latent_adapter_fails_one_check(adapter: type, promise: str | None) -> None:
+    assert failures(adapter()) == ([] if promise is None else [promise])
+
+
+def test_predictions_by_dice_are_found() -> None:
+    # What changes from call to call changes with the future, too.
+    assert failures(PredictsByDice()) == ["predict: deterministic", "predict: no temporal leak"]
+
+
+def test_surprise_that_is_not_finite_is_found_in_every_check_of_its_operator() -> None:
+    found = failures(SurpriseNotFinite())
+    assert len(found) == 2
+    assert all(name.startswith("surprise[latent_error]") for name in found)
+
+
+def test_surprise_without_operators_is_a_defect() -> None:
+    assert failures(Latent(operators=())) == ["surprise: operators on the card"]
+
+
+class Oracle(RealFuture):
+    def replay(self, trials: list[Trial], future: Tensor, *, fps: float, samples: int) -> Tensor:
+        return super().replay(trials, future, fps=fps, samples=samples)[:, :, :-1]
+
+
+def test_a_short_replay_is_found() -> None:
+    assert failures(Oracle()) == ["replay: shape, range, dtype, horizon met exactly"]
+
+
+@pytest.mark.parametrize("name", ["copy_last", "context_mean", "linear_flow", "real_future"])
+def test_the_command_checks_what_is_shipped(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["check", f"adapter={name}"]) == 0
+    assert f"{name}: 0 failed of" in capsys.readouterr().out
+
+
+def test_the_command_exits_1_for_a_defect(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "adapter").mkdir()
+    (tmp_path / "adapter" / "peeks.yaml").write_text(
+        f"name: peeks\nsummary: reads the future\n_target_: {__name__}.Peeks\n"
+    )
+    assert cli.main(["check", "adapter=peeks", "--config-dir", str(tmp_path)]) == 1
+    said = capsys.readouterr().out
+    assert f"FAILED  {LEAK}: the rollout moves with the future" in said
+    assert "peeks: 1 failed of" in said

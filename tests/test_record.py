@@ -1,0 +1,219 @@
+import errno
+import json
+import os
+import stat
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from worldbench import record as records
+from worldbench.errors import EnvironmentFault, RecordError
+from worldbench.record import read, read_all, record_key, record_path, write, write_atomic
+from worldbench.schema import AdapterCard, Body, DataInfo, Provenance, Record, SuiteInfo
+
+
+def a_record(adapter: str = "still", key: str = "k" * 64, **body: Any) -> Record:
+    return Record(
+        body=Body(
+            **{"status": "skipped", "reason": "it cannot be asked", **body},
+            key=key,
+            adapter=AdapterCard(name=adapter, revision="r" * 64, family="baseline"),
+            suite=SuiteInfo(
+                name="video_distance",
+                version="1",
+                data=DataInfo(name="clips", digest="d" * 64, clips=3, clusters=3),
+                protocol={"horizon": 8},
+            ),
+        ),
+        provenance=Provenance(
+            command="worldbench run adapter=still",
+            config={},
+            started="2026-01-01T00:00:00+00:00",
+            seconds=1.0,
+            worldbench="0.1.0",
+            commit=None,
+            dirty=None,
+            packages={},
+            python="3.11",
+            platform="Linux",
+            device="cpu",
+            peak_memory_mib=1.0,
+        ),
+    )
+
+
+def place(root: Path, record: Record) -> Path:
+    body = record.body
+    return record_path(root, body.adapter, body.suite.name, body.suite.version, body.key)
+
+
+def store(root: Path, record: Record) -> Path:
+    path = place(root, record)
+    write(path, record)
+    return path
+
+
+def edited(path: Path, **top: Any) -> Path:
+    path.write_text(json.dumps({**json.loads(path.read_text()), **top}))
+    return path
+
+
+def no_space(*_: object) -> None:
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+def killed(*_: object) -> None:
+    raise KeyboardInterrupt
+
+
+def test_a_record_reads_back_as_written(tmp_path: Path) -> None:
+    record = a_record(reason="Größe ≠ 64 × 64")
+    path = store(tmp_path, record)
+    assert read(path) == record
+    assert "Größe ≠ 64 × 64" in path.read_text(encoding="utf-8")
+    assert path.read_text().endswith("}\n")
+
+
+def test_a_record_stands_where_adapter_suite_and_key_say(tmp_path: Path) -> None:
+    path = store(tmp_path, a_record("still"))
+    relative = path.relative_to(tmp_path)
+    assert relative == Path("still", "r" * 12, "video_distance@1", "k" * 12 + ".json")
+
+
+def test_equal_records_are_equal_bytes(tmp_path: Path) -> None:
+    first, second = store(tmp_path / "a", a_record()), store(tmp_path / "b", a_record())
+    assert first.read_bytes() == second.read_bytes()
+
+
+@pytest.mark.parametrize("what", range(6))
+def test_the_key_depends_on_every_part_of_the_question(what: int) -> None:
+    question: list[Any] = ["r", "suite", "1", {"psnr": "1"}, "d", {"horizon": 8}]
+    other: list[Any] = ["s", "other", "2", {"psnr": "2"}, "e", {"horizon": 9}]
+    assert record_key(*question) == record_key(*question)
+    assert record_key(*question[:what], other[what], *question[what + 1 :]) != record_key(*question)
+
+
+def test_the_key_does_not_depend_on_the_order_of_options() -> None:
+    a = record_key("r", "s", "1", {}, "d", {"x": 1, "y": 2})
+    assert a == record_key("r", "s", "1", {}, "d", {"y": 2, "x": 1})
+
+
+@pytest.mark.parametrize(
+    ("call", "failure", "error"),
+    [
+        ("fsync", no_space, EnvironmentFault),
+        ("fsync", killed, KeyboardInterrupt),
+        ("fdopen", no_space, EnvironmentFault),
+    ],
+)
+def test_a_write_that_fails_in_the_middle_leaves_the_old_file_and_nothing_else(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    call: str,
+    failure: Callable[..., None],
+    error: type[BaseException],
+) -> None:
+    path = tmp_path / "file"
+    write_atomic(path, b"old")
+    with monkeypatch.context() as patch:
+        patch.setattr(os, call, failure)
+        with pytest.raises(error):
+            write_atomic(path, b"new")
+    assert path.read_bytes() == b"old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_rename_that_fails_leaves_the_old_file_and_nothing_else(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "file"
+    write_atomic(path, b"old")
+    monkeypatch.setattr(Path, "replace", no_space)
+    with pytest.raises(EnvironmentFault):
+        write_atomic(path, b"new")
+    assert path.read_bytes() == b"old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_full_disk_is_named_with_the_way_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "fsync", no_space)
+    with pytest.raises(EnvironmentFault) as caught:
+        write_atomic(tmp_path / "file", b"x")
+    assert str(tmp_path / "file") in str(caught.value)
+    assert caught.value.seen == os.strerror(errno.ENOSPC)
+    assert "free space" in str(caught.value.fix)
+    assert caught.value.exit_code == 4
+
+
+@pytest.mark.parametrize("folder", ["file/below", "/proc/worldbench"])
+def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path, folder: str) -> None:
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(EnvironmentFault, match="cannot write"):
+        write_atomic(tmp_path / folder / "record.json", b"x")
+
+
+def test_written_files_are_as_open_as_the_umask_says(tmp_path: Path) -> None:
+    before = os.umask(0o027)
+    try:
+        write_atomic(tmp_path / "file", b"x")
+    finally:
+        os.umask(before)
+    assert stat.S_IMODE((tmp_path / "file").stat().st_mode) == 0o640
+
+
+@pytest.mark.parametrize("version", [0, 2, "1", None])
+def test_another_schema_version_is_refused(tmp_path: Path, version: object) -> None:
+    path = edited(store(tmp_path, a_record()), schema=version)
+    with pytest.raises(RecordError, match="unknown schema version") as caught:
+        read(path)
+    assert caught.value.seen == version
+    assert str(path) in str(caught.value)
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"\xff\xfe", b"[1]", b"3", b"null"])
+def test_what_is_no_record_is_refused(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "record.json"
+    path.write_bytes(content)
+    with pytest.raises(RecordError, match=str(path)):
+        read(path)
+
+
+def test_a_missing_record_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(RecordError, match="cannot read record"):
+        read(tmp_path / "none.json")
+
+
+def test_a_record_that_does_not_validate_names_the_field(tmp_path: Path) -> None:
+    path = store(tmp_path, a_record())
+    body = json.loads(path.read_text())["body"]
+    with pytest.raises(RecordError, match=r"body\.status"):
+        read(edited(path, body={**body, "status": "splendid"}))
+    with pytest.raises(RecordError, match=r"body\.rank"):
+        read(edited(path, body={**body, "rank": 1}))
+
+
+def test_all_records_come_in_path_order(tmp_path: Path) -> None:
+    paths = sorted(store(tmp_path, a_record(name)) for name in ("b", "a", "c"))
+    assert [path for path, _ in read_all(tmp_path)] == paths
+
+
+def test_a_misplaced_record_is_refused_with_its_place(tmp_path: Path) -> None:
+    path = store(tmp_path, a_record("still"))
+    elsewhere = place(tmp_path, a_record("moving"))
+    elsewhere.parent.mkdir(parents=True)
+    path.rename(elsewhere)
+    with pytest.raises(RecordError, match="does not stand where its content says") as caught:
+        list(read_all(tmp_path))
+    assert caught.value.seen == elsewhere
+    assert str(path) in str(caught.value)
+
+
+def test_a_file_has_the_digest_that_sha256sum_prints(tmp_path: Path) -> None:
+    path = tmp_path / "abc"
+    path.write_bytes(b"abc")  # FIPS 180-2, appendix B.1
+    expected = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+    assert records.file_digest(path) == expected

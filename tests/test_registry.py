@@ -1,0 +1,74 @@
+from pathlib import Path
+
+import pytest
+
+from worldbench import registry
+from worldbench.errors import UsageError
+
+CONF = Path(__file__).parents[1] / "conf"
+
+
+def write(folder: Path, name: str, text: str, group: str = "adapter") -> Path:
+    path = folder / group / f"{name}.yaml"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text)
+    return path
+
+
+@pytest.mark.parametrize("group", registry.GROUPS)
+def test_every_file_that_is_shipped_is_an_entry(group: str) -> None:
+    found = registry.entries(group)
+    assert {entry.path for entry in found.values()} == set((CONF / group).glob("*.yaml"))
+    assert list(found) == sorted(found)
+    assert all(entry.origin == "worldbench" for entry in found.values())
+    assert all(entry.summary and "\n" not in entry.summary for entry in found.values())
+
+
+def test_every_adapter_that_is_shipped_says_its_school() -> None:
+    families = {"baseline", "generative", "predictive", "replay", "oracle"}
+    assert {entry.family for entry in registry.entries("adapter").values()} <= families
+
+
+def test_a_folder_of_ones_own_adds_entries(tmp_path: Path) -> None:
+    path = write(tmp_path, "mine", "name: mine\nsummary: my model\nfamily: predictive\n")
+    entry = registry.entries("adapter", str(tmp_path))["mine"]
+    assert entry == registry.Entry("adapter", "mine", "my model", "predictive", path, str(tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("summary: my model\n", "no proper header"),
+        ("name: other\nsummary: my model\n", "no proper header"),
+        ("name: mine\n", "no proper header"),
+        ("name: mine\nsummary: 3\n", "no proper header"),
+        ("- name: mine\n", "not a mapping"),
+        ("", "not a mapping"),
+        ("name: [mine\n", "cannot read configuration"),
+    ],
+)
+def test_a_file_that_is_no_configuration_is_named(tmp_path: Path, text: str, said: str) -> None:
+    path = write(tmp_path, "mine", text)
+    with pytest.raises(UsageError, match=said) as caught:
+        registry.entries("adapter", str(tmp_path))
+    assert str(path) in str(caught.value)
+
+
+def test_a_file_that_is_not_text_is_named(tmp_path: Path) -> None:
+    path = write(tmp_path, "mine", "")
+    path.write_bytes(b"name: \xff\xfe\n")
+    with pytest.raises(UsageError, match="cannot read configuration") as caught:
+        registry.entries("adapter", str(tmp_path))
+    assert str(path) in str(caught.value)
+
+
+def test_required_names_come_in_the_order_asked() -> None:
+    found = registry.require("adapter", ["linear_flow", "copy_last"])
+    assert [entry.name for entry in found] == ["linear_flow", "copy_last"]
+
+
+def test_the_first_unknown_name_is_told_with_the_nearest() -> None:
+    with pytest.raises(UsageError, match="unknown adapter 'linear_flo'") as caught:
+        registry.require("adapter", ["copy_last", "linear_flo", "context_maen"])
+    assert "did you mean 'linear_flow'?" in str(caught.value)
+    assert "copy_last" in str(caught.value.accepted)

@@ -1,0 +1,105 @@
+"""Which real clips ``video_distance`` looks at, and their features."""
+
+import hashlib
+from collections.abc import Sequence
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from worldbench.batches import clip_batches
+from worldbench.cache import cached_tensors
+from worldbench.data.source import Clip, ClipSource
+from worldbench.errors import DataError
+from worldbench.metrics.card import ExtractorCard
+from worldbench.metrics.extractor import EffnetLite0Dt, projected_card
+from worldbench.schema import digest
+from worldbench.suite import Setting
+
+_CLIPS_AT_ONCE = 16
+_CLIPS_PER_COMPONENT = 4  # training clips that a principal component needs to be more than noise
+_MOST_TRAINING_CLIPS = 2048  # beyond it a projection of tens of components no longer moves
+
+
+def training_source(data: ClipSource, components: int) -> ClipSource:
+    """Chooses the data that the projection is fitted on, never what is scored.
+
+    The data's own training split serves if it holds at least four clips per component; otherwise
+    the embedded ``moving_shapes`` do, whatever the data. The card says which it was.
+
+    Raises:
+        DataError: If a file stands in both splits.
+    """
+    own = data.train
+    if own is None or own.info.clips < _CLIPS_PER_COMPONENT * components:
+        from worldbench.data.real import MovingShapes
+
+        own = MovingShapes(split="train")
+    shared = own.contents & data.contents
+    if shared:
+        raise DataError(
+            "the training split shares files with the clips that are scored",
+            seen=f"{len(shared)} files of equal content",
+            accepted="disjoint splits",
+            fix="data.split and data.train must differ, e.g. data.split=val and "
+            "data.train='{split: train}'",
+        )
+    return own
+
+
+def extractor_card(data: ClipSource, components: int) -> ExtractorCard:
+    """Returns the card of the extractor that the suite uses on this data."""
+    source = training_source(data, components)
+    content = digest([source.info.digest, source.protocol, _MOST_TRAINING_CLIPS])
+    return projected_card(components, f"{source.info.name} {content[:12]}")
+
+
+def training_clips(source: ClipSource) -> list[Clip]:
+    """Returns the clips that the projection is fitted on: all, or 2048 by the hash of their ids."""
+    clips = source.clips()
+    if len(clips) <= _MOST_TRAINING_CLIPS:
+        return clips
+    by_hash = sorted(clips, key=lambda clip: hashlib.sha256(clip.id.encode()).digest())
+    return by_hash[:_MOST_TRAINING_CLIPS]
+
+
+def real_features(
+    extractor: EffnetLite0Dt,
+    source: ClipSource,
+    clips: Sequence[Clip],
+    frames: tuple[int, int],
+    setting: Setting,
+    title: str,
+) -> Float[Tensor, "n d"]:
+    """Returns features of the clips' futures, from the cache if they have been seen before.
+
+    Args:
+        extractor: The feature extractor, before any projection.
+        source: Where the clips come from.
+        clips: Which clips.
+        frames: Context and horizon. Clips that are shorter give as much future as they have.
+        setting: Device and decoding.
+        title: What progress is called.
+    """
+    context, horizon = frames
+    start = min(context, source.frames - 2)
+    ids = [clip.id for clip in clips]
+
+    def extract() -> dict[str, Tensor]:
+        groups = [ids[i : i + _CLIPS_AT_ONCE] for i in range(0, len(ids), _CLIPS_AT_ONCE)]
+        chunks = []
+        with setting.progress.task(title, len(ids)) as step:
+            for video in clip_batches(
+                source, groups, device=setting.device, num_workers=setting.num_workers
+            ):
+                chunks.append(extractor(video[:, start : start + horizon]))
+                step.add(len(video))
+        return {"features": torch.cat(chunks)}
+
+    key = {
+        "extractor": extractor.revision,
+        "data": [source.info.digest, source.protocol, ids],
+        "frames": [start, horizon],
+        "arithmetic": [torch.__version__, setting.device.type],
+    }
+    return cached_tensors("features", key, extract)["features"]
