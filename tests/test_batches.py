@@ -30,6 +30,7 @@ class Numbered:
 
     # The rest of the protocol is not asked for here.
     info = protocol = None
+    contents: frozenset[str] = frozenset()
 
     def clips(self) -> list[object]:
         return []

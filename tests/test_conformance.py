@@ -1,5 +1,6 @@
 """Every check of the kit can fail, and fails alone."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +20,8 @@ from worldbench.schema import AdapterCard, Trial
 
 CARD: dict[str, Any] = {"name": "sound", "revision": "1" * 64, "family": "generative"}
 SHAPE = "generate: shape, range, dtype, horizon met exactly"
-SEED = "generate: determinism by seed"
-BATCH = "generate: item i draws from seed + i, whatever the batch"
+SEED = "generate: determinism by seeds"
+BATCH = "generate: item i draws from seeds[i], whatever the batch"
 CONTEXT = "generate: context not altered"
 LEAK = "generate: no temporal leak"
 ILLEGAL = "generate: illegal contexts refused"
@@ -34,19 +35,19 @@ class Sound:
         self.card = AdapterCard(**{**CARD, **promised})
 
     def generate(
-        self, context: Tensor, horizon: int, *, samples: int, seed: int, **options: Any
+        self, context: Tensor, horizon: int, *, samples: int, seeds: Sequence[int], **options: Any
     ) -> Tensor:
         self.refuse(context)
         still = context[:, -1:].expand(-1, horizon, -1, -1, -1)
         items = []
         for i, item in enumerate(still):
-            generator = torch.Generator().manual_seed(self.seed(seed, i))
+            generator = torch.Generator().manual_seed(self.seed(seeds, i))
             noise = torch.rand((samples, *item.shape), generator=generator)
             items.append(0.9 * item + 0.1 * noise)
         return torch.stack(items)
 
-    def seed(self, seed: int, item: int) -> int:
-        return seed + item
+    def seed(self, seeds: Sequence[int], item: int) -> int:
+        return seeds[item]
 
     def refuse(self, context: Tensor) -> None:
         if context.shape[1] < 2:
@@ -79,30 +80,49 @@ class HalfPrecision(Sound):
 
 
 class SeedIgnored(Sound):
-    def seed(self, seed: int, item: int) -> int:
+    def seed(self, seeds: Sequence[int], item: int) -> int:
         return 0
 
 
 class SamplesAlike(Sound):
     def generate(
-        self, context: Tensor, horizon: int, *, samples: int, seed: int, **options: Any
+        self, context: Tensor, horizon: int, *, samples: int, seeds: Sequence[int], **options: Any
     ) -> Tensor:
-        one = super().generate(context, horizon, samples=1, seed=seed)
+        one = super().generate(context, horizon, samples=1, seeds=seeds)
         return one.expand(-1, samples, -1, -1, -1, -1).clone()
 
 
 class GlobalSeed(Sound):
     """Draws from torch's global generator."""
 
-    def seed(self, seed: int, item: int) -> int:
+    def seed(self, seeds: Sequence[int], item: int) -> int:
         return int(torch.randint(1 << 40, ()))
 
 
 class SeedOfTheBatch(Sound):
-    """Item i draws from seed + the batch's size: other noise when asked alone."""
+    """Takes the first item's seed and counts on: other noise when asked alone."""
 
-    def seed(self, seed: int, item: int) -> int:
-        return seed * 1000 + item
+    def seed(self, seeds: Sequence[int], item: int) -> int:
+        return seeds[0] + item
+
+
+class SeedsInAnyOrder(Sound):
+    """Gives each item some item's seed, right only by chance."""
+
+    def seed(self, seeds: Sequence[int], item: int) -> int:
+        return sorted(set(seeds))[item]
+
+
+class SeedsInTheOrderOfTheKit(Sound):
+    """Gives the first item the seed of the item that is first in the order first seen."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.met: list[int] = []
+
+    def seed(self, seeds: Sequence[int], item: int) -> int:
+        self.met += [seed for seed in seeds if seed not in self.met]
+        return sorted(seeds, key=self.met.index)[item]
 
 
 class BatchMean(CopyLast):
@@ -156,9 +176,11 @@ def test_a_sound_adapter_passes(adapter: type) -> None:
         (OutOfRange, SHAPE, "values outside the range"),
         (NotANumber, SHAPE, "not finite"),
         (HalfPrecision, SHAPE, "torch.float16"),
-        (SeedIgnored, SEED, "ignores the seed"),
+        (SeedIgnored, SEED, "ignores the seeds"),
         (SamplesAlike, SEED, "two samples of a stochastic adapter are equal"),
         (SeedOfTheBatch, BATCH, "depend on the batch"),
+        (SeedsInAnyOrder, BATCH, "depend on the"),
+        (SeedsInTheOrderOfTheKit, BATCH, "depend on the order of the batch"),
         (BatchMean, BATCH, "depend on the batch"),
         (InPlace, CONTEXT, "changed in place"),
         (InPlaceAgainAndAgain, CONTEXT, "changed in place"),
@@ -347,7 +369,7 @@ def test_the_command_exits_1_for_a_defect(
 ) -> None:
     (tmp_path / "adapter").mkdir()
     (tmp_path / "adapter" / "peeks.yaml").write_text(
-        f"name: peeks\nsummary: reads the future\n_target_: {__name__}.Peeks\n"
+        f"name: peeks\nsummary: reads the future\nfamily: generative\n_target_: {__name__}.Peeks\n"
     )
     assert cli.main(["check", "adapter=peeks", "--config-dir", str(tmp_path)]) == 1
     said = capsys.readouterr().out

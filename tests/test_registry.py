@@ -3,6 +3,7 @@ from pathlib import Path
 import pytest
 
 from worldbench import registry
+from worldbench.compose import compose
 from worldbench.errors import UsageError
 
 CONF = Path(__file__).parents[1] / "conf"
@@ -72,3 +73,9 @@ def test_the_first_unknown_name_is_told_with_the_nearest() -> None:
         registry.require("adapter", ["copy_last", "linear_flo", "context_maen"])
     assert "did you mean 'linear_flow'?" in str(caught.value)
     assert "copy_last" in str(caught.value.accepted)
+
+
+@pytest.mark.parametrize("path", sorted((CONF / "experiment").glob("*.yaml")), ids=lambda p: p.stem)
+def test_every_experiment_composes(path: Path) -> None:
+    config = compose([f"experiment={path.stem}", "adapter=copy_last"])
+    assert config.suite.name in registry.entries("suite")

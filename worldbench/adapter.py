@@ -96,14 +96,14 @@ class Generates(Protocol):
         horizon: int,
         *,
         samples: int,
-        seed: int,
+        seeds: Sequence[int],
         actions: Tensor | None = None,
         prompt: Sequence[str] | None = None,
     ) -> Float[Tensor, "b s t 3 h w"]:
         """Returns ``samples`` rollouts of exactly ``horizon`` future frames, in [0, 1].
 
-        A stochastic adapter draws for item i of the batch from ``seed + i`` alone, so that results
-        do not depend on how trials are batched.
+        Item i of a stochastic adapter draws from ``seeds[i]`` alone, so results do not depend on
+        how trials are batched. There is one seed per item of the batch, in [0, 2^60).
         """
         ...
 

@@ -84,8 +84,14 @@ def finished_record(path: Path, key: str) -> Record | None:
         logger.warning("running again, because: %s", error.one_line)
         return None
     body = record.body
-    rows_there = body.trials is None or path.with_name(body.trials).is_file()
-    return record if body.key == key and body.status != "failed" and rows_there else None
+    if body.key != key or body.status == "failed":
+        return None
+    if body.trials is not None:
+        rows = path.with_name(body.trials)
+        if not rows.is_file() or records.file_digest(rows) != record.provenance.trials_sha256:
+            logger.warning("running again, because the rows are not those of %s", path)
+            return None
+    return record
 
 
 def unresolved(
@@ -109,16 +115,15 @@ def unresolved(
             name=suite["name"],
             version=UNRESOLVED,
             data=DataInfo(name=data["name"], digest=UNRESOLVED, clips=0, clusters=0),
-            protocol={"suite": suite, "clips": data},
+            protocol={"suite": suite},  # not the data's options, which hold local paths
         )
     key = digest([adapter, suite, data])
     path = record_path(root, card, info.name, info.version, key)
     return path, Body(status="failed", reason=reason, key=key, adapter=card, suite=info)
 
 
-def supersede(root: Path, cell: Cell) -> None:
-    """Removes what earlier attempts at a cell left that failed before it was identified."""
-    folder = root / cell.adapter.card.name / UNRESOLVED
-    for path in folder.glob(f"{cell.info.name}@*/*.json"):
-        if records.read(path).body.suite.data.name == cell.info.data.name:
-            path.unlink()
+def supersede(root: Path, config: dict[str, Any], question: Question) -> None:
+    """Removes what earlier attempts at this very configuration left that never got a revision."""
+    for info in (None, question.info):
+        path, _ = unresolved(root, config, info, "superseded")
+        path.unlink(missing_ok=True)

@@ -53,11 +53,14 @@ def register_search_path() -> None:
     Plugins.instance().register(InstalledConfigs)
 
 
-def check_names(overrides: Sequence[str], config_dir: str | None = None) -> None:
+def check_names(
+    overrides: Sequence[str], config_dir: str | None = None, *, sweep: bool = False
+) -> None:
     """Checks ``adapter=a,b``, ``suite=…``, ``data=…`` and ``tracker=…`` against the registry.
 
     Raises:
-        UsageError: For an unknown name, with the nearest match and the alternatives.
+        UsageError: For an unknown name, with the nearest match and the alternatives, and for
+            several names where there is no sweep.
     """
     for override in overrides:
         match = _OVERRIDE.fullmatch(override)
@@ -66,6 +69,13 @@ def check_names(overrides: Sequence[str], config_dir: str | None = None) -> None
         plain = [n.strip() for n in match["value"].split(",")]
         if all(re.fullmatch(r"[\w.-]+", name) for name in plain):  # not glob() or choice()
             registry.require(match["group"], plain, config_dir)
+            if len(plain) > 1 and not sweep:
+                raise UsageError(
+                    f"several values for {match['group']} make a sweep",
+                    seen=override,
+                    accepted="one value, or a sweep with -m",
+                    fix="worldbench run -m ...",
+                )
 
 
 def compose(overrides: Sequence[str], config_dir: str | None = None) -> DictConfig:
@@ -119,7 +129,8 @@ def explain(error: Exception) -> WorldbenchError:
         return UsageError(
             f"unknown override {name!r}{hint}",
             accepted=f"{', '.join(_OPTIONS)}, and the options of the chosen configurations",
-            fix="worldbench run --help, or worldbench show NAME for one configuration's options",
+            fix="worldbench run --help, or worldbench show NAME for one configuration's options; "
+            f"in a sweep over {name.partition('.')[0]}=a,b write ++{name}=...",
         )
     return UsageError("the configuration does not compose", seen=text, fix="worldbench run --help")
 
@@ -154,7 +165,8 @@ def instantiate(group: str, config: DictConfig) -> Any:
             raise UsageError(
                 f"{group} {config.name!r} needs something that is not installed",
                 seen=cause,
-                fix=f"install it, or correct _target_ {options.get('_target_')!r}",
+                fix=f"install it, correct _target_ {options.get('_target_')!r}, or, if its module "
+                "lies in this folder, put PYTHONPATH=. before the command",
             ) from error
         if isinstance(cause, TypeError):
             raise UsageError(

@@ -37,7 +37,10 @@ class WorldbenchError(Exception):
             lines.append(f"  accepted: {accepted}")
         if fix is not None:
             lines.append(f"  fix:      {fix}")
-        super().__init__("\n".join(lines))
+        # File names and configuration come from outside: none may steer the terminal.
+        text = "\n".join(lines)
+        inert = (c if c.isprintable() or c == "\n" else ascii(c)[1:-1] for c in text)
+        super().__init__("".join(inert))
 
     def __reduce__(self) -> tuple[object, ...]:
         # Exceptions cross process boundaries in sweeps; keyword-only arguments defeat the default.

@@ -8,6 +8,7 @@ from pathlib import Path
 import torch
 from filelock import FileLock
 
+from worldbench import __version__
 from worldbench import record as records
 from worldbench.adapter import Adapter, Replays
 from worldbench.batches import clip_batches
@@ -17,7 +18,7 @@ from worldbench.errors import EnvironmentFault
 from worldbench.parts import Parts, by_trial, in_trial_order, table_bytes
 from worldbench.provenance import Stopwatch
 from worldbench.record import file_digest, write_atomic
-from worldbench.schema import Body, Record
+from worldbench.schema import Body, Record, digest
 from worldbench.suite import Batch, Row, Scorer
 from worldbench.tracking import Tracker
 
@@ -59,9 +60,8 @@ def evaluate(
             return keep(cell.path, cell.body(status="skipped", reason=reason), watch)
         if isinstance(cell.adapter, Replays):
             cell.adapter.require(cell.trials, cell.suite.samples)
-        parts = Parts(cell.path)
-        if overwrite:
-            parts.remove()
+        fingerprint = digest([cell.key, __version__, torch.__version__, cell.setting.device.type])
+        parts = Parts(cell.path, fingerprint, again=overwrite)
         scorer = cell.suite.scorer(cell.data, cell.setting)
         summary = scorer.summarise(_rows(cell, scorer, parts, tracker))
         rows_file = cell.path.with_suffix(".parquet")

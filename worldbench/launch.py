@@ -29,7 +29,9 @@ def launch(arguments: Sequence[str]) -> int:
     from worldbench.compose import check_names, explain
     from worldbench.run import main
 
-    check_names([a for a in arguments if not a.startswith("-")], _config_dir(arguments))
+    sweep = bool({"-m", "--multirun"} & set(arguments))
+    names = [argument for argument in arguments if not argument.startswith("-")]
+    check_names(names, _config_dir(arguments), sweep=sweep)
     before = sys.argv
     # Hydra reads sys.argv, and prints failures itself unless told to raise them.
     sys.argv = ["worldbench", *_overrides_together(arguments)]

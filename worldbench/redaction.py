@@ -12,7 +12,11 @@ REDACTED = "REDACTED"
 """Stands where a secret stood; plain letters, so that a shell need not quote it."""
 
 _SECRET = r"(?:key|token|secret|passw|credential|signature|authorization)"
-_SECRET_NAME = re.compile(_SECRET, re.IGNORECASE)
+# Of option names, key and token count as the last word alone: keypoints and tokenizer are options.
+_SECRET_NAME = re.compile(
+    r"(?i:secret|passw|passphrase|credential|authorization)"
+    r"|(?:^|[._\-/]|(?<=[a-z0-9])(?=[A-Z]))(?i:(?:api|access|auth)?[_-]?(?:key|token|signature))$"
+)
 _OPTION_NAME = re.compile(r"(?!.*api)[\w.-]*(?:key|token)[\w.-]*", re.IGNORECASE)
 _SECRET_VARIABLE = re.compile(r"(?:KEY|TOKEN|SECRET|PASSWORD)$", re.IGNORECASE)
 _API_KEY_NAME = re.compile(r"api[_-]?key(?:\.\d+)*$", re.IGNORECASE)
@@ -29,9 +33,10 @@ _FLAG = re.compile(rf"--?[\w-]*{_SECRET}[\w-]*", re.IGNORECASE)
 def redact(config: Mapping[str, object]) -> dict[str, object]:
     """Returns a copy of a config without its secrets, made of plain JSON types (others as text).
 
-    A value goes if its key contains ``key``, ``token``, ``secret``, ``passw``, ``credential``,
-    ``signature`` or ``authorization`` in any case, at any depth, unless it is None. Numbers under
-    a plain ``key`` or ``token`` stay: ``num_tokens: 512`` is an option and no secret. Texts lose
+    A value goes, at any depth, if its key contains ``secret``, ``passw``, ``credential`` or
+    ``authorization`` or its last word is ``key``, ``token`` or ``signature`` (``api_key``,
+    ``hfToken``; not ``tokenizer``), in any case, unless it is None. Numbers under a plain ``key``
+    or ``token`` stay: they are options and no secrets. Texts lose
     the same in ``name=value`` form, the user part of URLs, and the values of environment variables
     whose names end in KEY, TOKEN, SECRET or PASSWORD.
     """

@@ -6,6 +6,7 @@ entry-point group ``worldbench.conf``; users without a package pass ``--config-d
 """
 
 import importlib.util
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.metadata import EntryPoint, entry_points
@@ -15,6 +16,8 @@ from typing import Any
 import yaml
 
 from worldbench.errors import UsageError, unknown_name
+
+logger = logging.getLogger(__name__)
 
 ENTRY_POINT_GROUP = "worldbench.conf"
 GROUPS = ("adapter", "suite", "data", "tracker")
@@ -110,12 +113,19 @@ def entries(group: str, config_dir: str | None = None) -> dict[str, Entry]:
         Entries by name, in name order.
 
     Raises:
-        UsageError: If a header is incomplete, or two files claim one name.
+        UsageError: If a header of ours or of the user's is incomplete, or two files claim one name.
     """
     found: dict[str, Entry] = {}
     for folder in config_folders(config_dir):
         for path in sorted((folder.path / group).glob("*.yaml")):
-            entry = _read_header(group, path, folder.origin)
+            try:
+                entry = _read_header(group, path, folder.origin)
+            except UsageError as error:
+                if folder.module is None:
+                    raise
+                # Somebody else's broken file must not stop runs that never asked for it.
+                logger.warning("ignored, of package %s: %s", folder.origin, error.one_line)
+                continue
             if entry.name in found:
                 raise UsageError(
                     f"two {group}s are called {entry.name!r}",

@@ -19,8 +19,8 @@ from worldbench.compose import instantiate, register_search_path
 from worldbench.errors import EnvironmentFault, UsageError, WorldbenchError
 from worldbench.evaluate import evaluate, keep
 from worldbench.provenance import Stopwatch
-from worldbench.redaction import redact, refuse_api_keys
-from worldbench.schema import Record
+from worldbench.redaction import redact, redact_text, refuse_api_keys
+from worldbench.schema import SAFE_NAME, Record
 from worldbench.suite import Setting
 from worldbench.tracking import Guarded, Tracker
 
@@ -65,7 +65,7 @@ def job(config: DictConfig) -> float | None:
             failed = False
             return None
         record = _run(cell, tracker, watch, config)
-        supersede(root, cell)
+        supersede(root, public, cell)
         failed = False
         return _conclude(record, cell.path)
     except Exception as error:
@@ -82,6 +82,13 @@ def ask(config: DictConfig) -> Question:
     Raises:
         WorldbenchError: If one of them cannot be made.
     """
+    name = str(config.adapter.name)
+    if not SAFE_NAME.fullmatch(name):
+        raise UsageError(
+            f"adapter {name!r} cannot be made: its name becomes the name of a folder",
+            accepted="1-64 letters, digits, '.', '_' or '-', a letter or digit first",
+            fix="adapter.name=my_model",
+        )
     setting = Setting(
         device=choose_device(config.device),
         precision=_one_of("precision", config.precision, PRECISIONS),
@@ -175,7 +182,9 @@ def _keep_failure(
             logger.error("failed: %s", error)  # at the end of a sweep, Hydra raises the first only
     else:
         reason = traceback.format_exception_only(error)[-1].strip()
-        logger.error("%s", "".join(traceback.format_exception(error)))
+        logger.error("%s", redact_text("".join(traceback.format_exception(error))))
+    # Reasons are committed and shown: no secrets, and nothing that steers a terminal.
+    reason = "".join(c if c.isprintable() else " " for c in redact_text(reason))
     try:
         if isinstance(reached, Cell):
             if reached.finished() is None:
@@ -210,13 +219,13 @@ def _describe(cell: Cell) -> None:
 def _command() -> Sequence[str]:
     """The command line of this job: in a sweep, with the overrides of its own cell."""
     hydra_config = HydraConfig.get()
-    if hydra_config.mode == RunMode.MULTIRUN:
-        return ["worldbench", "run", *hydra_config.overrides.task]
-    return (
-        ["worldbench", *sys.argv[1:]]
-        if sys.argv[1:2] == ["run"]
-        else ["worldbench", "run", *sys.argv[1:]]
-    )
+    if hydra_config.mode != RunMode.MULTIRUN:
+        return ["worldbench", "run", *sys.argv[1:]]
+    folder = next((w for w in sys.argv if w.startswith("--config-dir=")), None)
+    if "--config-dir" in sys.argv[:-1]:
+        folder = f"--config-dir={sys.argv[sys.argv.index('--config-dir') + 1]}"
+    flags = [folder] if folder is not None else []
+    return ["worldbench", "run", *flags, *hydra_config.overrides.task]
 
 
 def _sweep() -> str:

@@ -21,7 +21,8 @@ Scalar = str | int | float | bool
 Status = Literal["ok", "skipped", "failed"]
 Family = Literal["baseline", "generative", "predictive", "replay", "oracle"]
 
-_SAFE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+SAFE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+"""What an adapter may be called: its name becomes the name of a folder."""
 
 
 def canonical_json(value: object) -> str:
@@ -69,7 +70,7 @@ class AdapterCard(_Frozen):
     @field_validator("name")
     @classmethod
     def _name_is_a_folder_name(cls, name: str) -> str:
-        if not _SAFE_NAME.fullmatch(name):
+        if not SAFE_NAME.fullmatch(name):
             raise ValueError(
                 f"adapter name {name!r} must be 1-64 letters, digits, '.', '_' or '-', "
                 "starting with a letter or digit: it names a folder"

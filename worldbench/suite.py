@@ -16,7 +16,7 @@ from torch import Tensor
 from worldbench.adapter import Adapter
 from worldbench.data.source import ClipSource
 from worldbench.progress import Progress
-from worldbench.schema import AdapterCard, MetricResult, Trial
+from worldbench.schema import AdapterCard, MetricResult, Trial, digest
 
 Row = dict[str, Any]
 """One line of the trials table: ``trial``, ``cluster``, ``role`` and a suite's own columns."""
@@ -31,7 +31,7 @@ class Setting:
         precision: ``fp32``, ``bf16`` or ``fp16``: autocast around the adapter's calls.
         batch_size: Trials at once.
         num_workers: Threads that decode ahead of the model; 0 decodes when a batch is due.
-        seed: Of the rollouts.
+        seed: Of the rollouts; ``seeds_for`` derives each trial's own from it.
         limit: Only the first N trials, or all.
         progress: Where progress is told.
     """
@@ -50,6 +50,15 @@ class Setting:
         kind = kinds[self.precision]
         return torch.autocast(self.device.type, dtype=kind, enabled=kind != torch.float32)
 
+    def seeds_for(self, trials: Sequence[Trial]) -> list[int]:
+        """Returns the seed of each trial, derived from the run's seed and the trial's id alone.
+
+        A trial's noise is then the same in any batch and under any limit. Hashed, not summed: with
+        sums the runs of seeds 0 and 1 would share the noise of all trials but one, and would not be
+        independent draws. 60 bits: not negative in any 64-bit integer, as ``torch.Generator`` asks.
+        """
+        return [int(digest([self.seed, trial.id])[:15], 16) for trial in trials]
+
 
 @dataclass(frozen=True)
 class Batch:
@@ -58,8 +67,7 @@ class Batch:
     Attributes:
         trials: The trials.
         clips: One video per trial, ``b t 3 h w``, float32 in [0, 1], on the run's device.
-        ordinal: Position of the first trial in the suite's list: item i of the batch draws from
-            seed ``seed + ordinal + i``, whatever the batch size.
+        ordinal: Position of the first trial in the suite's list.
     """
 
     trials: tuple[Trial, ...]

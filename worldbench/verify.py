@@ -2,7 +2,7 @@
 
 import math
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,6 +16,8 @@ from worldbench.errors import RecordError, UsageError
 from worldbench.evaluate import evaluate, score_trials
 from worldbench.parts import Row, read_rows
 from worldbench.provenance import Stopwatch
+from worldbench.redaction import REDACTED
+from worldbench.registry import GROUPS
 from worldbench.run import answerer, ask
 from worldbench.schema import Body, Record
 from worldbench.tracking import NoTracker
@@ -73,7 +75,8 @@ def verify(path: Path, overrides: Sequence[str] = (), limit: int | None = None) 
         if differences:
             return Outcome(False, "\n".join(["another question was asked:", *differences]))
         if limit is not None:
-            return _compare_rows(rows, _score_some(cell, limit))
+            some = _compare_rows(rows, _score_some(cell, limit))
+            return _with_means(some, record.body, rows)
         watch = Stopwatch(cell.setting.device, ["worldbench", "verify"], {})
         again = evaluate(cell, tracker=NoTracker(), watch=watch)
     return _compare_metrics(record.body, again.body)
@@ -95,6 +98,23 @@ def _stored_rows(path: Path, record: Record) -> list[Row]:
 
 def _configuration(record: Record, overrides: Sequence[str]) -> DictConfig:
     register_search_path()
+    bare = [word for word in overrides if word.partition("=")[0] in GROUPS]
+    if bare:
+        raise UsageError(
+            "a record is verified with what it was made with",
+            seen=", ".join(bare),
+            accepted="options that moved, such as data.root=DIR",
+            fix="worldbench run, to measure something else",
+        )
+    hidden = _hidden(record.provenance.config)
+    given = {word.partition("=")[0] for word in overrides}
+    if hidden - given:
+        raise UsageError(
+            "options of this record were not kept, because their names look like secrets",
+            seen=", ".join(sorted(hidden - given)),
+            accepted="their values on the command line",
+            fix=f"worldbench verify RECORD {sorted(hidden - given)[0]}=...",
+        )
     recorded = OmegaConf.create(record.provenance.config)
     # The device is provenance, not protocol: any machine may verify.
     recorded.device = "auto"
@@ -103,6 +123,17 @@ def _configuration(record: Record, overrides: Sequence[str]) -> DictConfig:
         config = OmegaConf.merge(recorded, OmegaConf.from_dotlist(list(overrides)))
     assert isinstance(config, DictConfig)  # two mappings merge into a mapping
     return config
+
+
+def _hidden(config: Mapping[str, object], prefix: str = "") -> set[str]:
+    """Returns the dotted names of the options that were redacted."""
+    names: set[str] = set()
+    for name, value in config.items():
+        if isinstance(value, Mapping):
+            names |= _hidden(value, f"{prefix}{name}.")
+        elif value == REDACTED:
+            names.add(f"{prefix}{name}")
+    return names
 
 
 def _identity(body: Body, cell: Cell) -> list[str]:
@@ -140,6 +171,26 @@ def _compare_rows(stored: Sequence[Row], again: Sequence[Row]) -> Outcome:
                 if deviations[-1] > 1:
                     lines.append(f"  {row['trial']} {name}: recorded {value:.6g}, now {now:.6g}")
     return _outcome(lines, deviations, f"{len(again)} rows")
+
+
+def _with_means(sample: Outcome, body: Body, rows: Sequence[Row]) -> Outcome:
+    """Adds to a sample's outcome whether the record's means are those of its rows.
+
+    Distances are not means of rows: only a full verification checks them, and the report says so.
+    """
+    lines, unchecked = [], []
+    for metric in body.metrics:
+        if metric.value is None or set(metric.factors) - {"extractor"}:
+            continue
+        values = [row[metric.name] for row in rows if row.get(metric.name) is not None]
+        if not values:
+            unchecked.append(metric.label)
+        elif _deviation(metric.value, mean := math.fsum(values) / len(values)) > 1:
+            lines.append(f"  {metric.label}: recorded {metric.value:.6g}, its rows give {mean:.6g}")
+    said = [sample.report, *lines]
+    if unchecked:
+        said.append(f"not checked without all trials: {', '.join(unchecked)}")
+    return Outcome(sample.agrees and not lines, "\n".join(said))
 
 
 def _compare_metrics(body: Body, again: Body) -> Outcome:

@@ -1,4 +1,5 @@
 import json
+import os
 from pathlib import Path
 
 import numpy as np
@@ -43,6 +44,21 @@ def test_same_names_with_two_suffixes_are_duplicates(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="duplicate video ids") as caught:
         folder(put(tmp_path, "a.mp4", "a.webm", "b.mp4"))
     assert "rename or remove" in str(caught.value)
+
+
+@pytest.mark.parametrize("path", [b"\xff.mp4", b"\xff/a.mp4"])
+def test_names_that_are_not_utf8_are_refused(tmp_path: Path, path: bytes) -> None:
+    try:
+        put(put(tmp_path, "b.mp4"), os.fsdecode(path))
+    except OSError:
+        pytest.skip("this file system takes UTF-8 names only")
+    with pytest.raises(DataError, match="file name is not UTF-8") as caught:
+        folder(tmp_path)
+    assert r"\udcff" in str(caught.value)
+    assert "rename it" in str(caught.value)
+    if path == b"\xff/a.mp4":
+        with pytest.raises(DataError, match="file name is not UTF-8"):
+            folder(tmp_path / os.fsdecode(b"\xff"))
 
 
 @pytest.mark.parametrize("leak", ["leak.mp4", "class"])

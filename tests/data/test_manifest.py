@@ -98,6 +98,33 @@ def test_unusable_files_are_excluded_each_with_its_reason(root: Path) -> None:
     assert len(result.entries) == 4
 
 
+def test_videos_slower_than_the_rate_asked_for_are_excluded(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rates = {"a.mp4": 12.0, "b.mp4": 15 / 1.001, "sub/c.mp4": 14.6, "sub/d.mp4": 30.0}
+    # A variable rate is measured: 30 is declared, 9 frames in 0.8 s are 10 steps per second.
+    uneven = (0.0, 0.05, 0.1, 0.15, 0.2, 0.3, 0.5, 0.7, 0.8)
+
+    def fake(path: str, root: Path) -> VideoInfo:
+        stamps = uneven if path == "sub/d.mp4" else ()
+        return VideoInfo(9, "0" * 64, 16, 16, rates[path], 9, 9, stamps)
+
+    monkeypatch.setattr(manifest_module, "probe", fake)
+    result = scan(listed(root), root, min_fps=15.0, max_excluded=0.8)
+    assert [entry.id for entry in result.entries] == ["b"]
+    assert {item.path: item.reason.partition(" ")[0] for item in result.excluded} == {
+        "a.mp4": "12",
+        "sub/c.mp4": "14.6",
+        "sub/d.mp4": "10",
+    }
+    reason = "12 frames per second, fewer than data.fps=15: frames would repeat"
+    assert result.excluded[0].reason == reason
+    assert len(scan(listed(root), root).entries) == 4
+    with pytest.raises(DataError, match="3 of 4") as caught:
+        scan(listed(root), root, min_fps=15.0)
+    assert "lower data.fps" in str(caught.value)
+
+
 def test_too_many_unusable_files_stop_the_scan_and_tell_the_override(root: Path) -> None:
     videos = [*listed(root), *(Video(f"none{n}.mp4") for n in range(7))]
     with pytest.raises(DataError, match="7 of 11 videos are unusable") as caught:
@@ -106,6 +133,7 @@ def test_too_many_unusable_files_stop_the_scan_and_tell_the_override(root: Path)
     assert "none0.mp4 (missing file)" in message
     assert "and 2 more" in message
     assert "data.max_excluded=0.637" in message
+    assert "data.fps" not in message
     assert len(scan(videos, root, max_excluded=0.637).excluded) == 7
 
 

@@ -5,9 +5,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from worldbench.data.embedded import MovingShapes
 from worldbench.data.layouts import kinetics
 from worldbench.data.moving_shapes import MOTIONS, ShapesSpec, build, draw
-from worldbench.data.real import MovingShapes, VideoData
+from worldbench.data.real import VideoData
 from worldbench.data.video import probe
 from worldbench.errors import EnvironmentFault
 from worldbench.record import file_digest
@@ -139,7 +140,7 @@ def test_a_cache_that_cannot_be_written_is_the_machines_fault(tmp_path, monkeypa
 
 @pytest.fixture
 def small_shapes(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("worldbench.data.real.ShapesSpec", lambda: SPEC)
+    monkeypatch.setattr("worldbench.data.embedded.ShapesSpec", lambda: SPEC)
 
 
 def test_clips_read_back_are_the_drawn_ones_but_for_compression(own_cache, small_shapes):
@@ -166,6 +167,7 @@ def test_the_embedded_set_has_a_training_split_of_its_own(own_cache, small_shape
     assert (data.info.name, train.info.name) == ("moving_shapes", "moving_shapes/train")
     assert not {c.id for c in data.clips()} & {c.id for c in train.clips()}
     assert data.digest == train.digest == SPEC.digest
+    assert data.info.clusters == train.info.clusters == 6
     assert data.protocol != train.protocol
 
 

@@ -1,6 +1,7 @@
 """Frames are told apart by a barcode: eight vertical bars that spell the frame number in binary."""
 
 import json
+import os
 import pickle
 import shutil
 from itertools import pairwise
@@ -8,7 +9,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from omegaconf import OmegaConf
 
+import conf
 from worldbench.data.real import VideoData
 from worldbench.data.source import Clip, ClipFormat, ClipSource
 from worldbench.data.video import encode
@@ -76,12 +79,15 @@ def test_a_lower_frame_rate_skips_frames(root):
     assert numbers(data.load(["a/two@1"])[0]) == list(range(56, 72, 2))
 
 
-def test_a_higher_frame_rate_repeats_frames(root):
-    data = VideoData("videos", str(root), frames=8, fps=20, size=(32, 64))
-    assert len(data.clips()) == 40
-    shown = numbers(data.load(["a/one@1"])[0])
-    assert sorted(shown) == shown
-    assert set(shown) <= {4, 5, 6, 7}
+def test_a_higher_frame_rate_than_the_videos_have_is_refused(root):
+    data = VideoData("videos", str(root), frames=8, fps=12, size=(32, 64))
+    with pytest.raises(DataError, match="5 of 5 videos are unusable") as caught:
+        data.clips()
+    assert "10 frames per second, fewer than data.fps=12: frames would repeat" in str(caught.value)
+    assert "lower data.fps" in str(caught.value)
+    # 2 % are left to rates such as 29.97, and at the rate itself every frame is shown once.
+    data = VideoData("videos", str(root), frames=8, fps=10.1, size=(32, 64))
+    assert numbers(data.load(["a/one@1"])[0]) == list(range(8, 16))
 
 
 def test_pixels_are_resized_and_cropped_at_the_centre(root):
@@ -220,9 +226,79 @@ def test_the_training_split_keeps_the_format_and_changes_what_it_is_told(root, t
     assert train.name == "videos/train"
     assert (train.frames, train.fps, train.format.size) == (8, 5.0, (16, 16))
     assert [clip.id for clip in train.clips()] == ["c/six@0"]
-    assert train.protocol["max_videos"] is None
     assert train.train is None
     assert VideoData("videos", str(root)).train is None
+
+
+def test_the_training_split_has_at_most_2048_videos_unless_told_otherwise(root):
+    def train(**options: object) -> VideoData:
+        found = VideoData("v", str(root), **FORMAT, max_videos=1, train=options).train
+        assert found is not None
+        return found
+
+    assert train().protocol["max_videos"] == 2048
+    assert train(max_videos=None).protocol["max_videos"] is None
+    assert train(max_videos=3).info.clusters == 3
+    with pytest.raises(UsageError, match=r"unknown option of data\.train 'max_video'") as caught:
+        train(max_video=3)
+    assert "max_videos" in str(caught.value).partition("accepted:")[2]
+
+
+def test_cuts_of_one_source_video_are_one_cluster(root, tmp_path):
+    names = ("v_Run_g01_c01", "v_Run_g01_c02", "v_Run_g02_c01", "other")
+    for name in names:
+        (tmp_path / "Run").mkdir(exist_ok=True)
+        shutil.copy(root / "a" / "one.mp4", tmp_path / "Run" / f"{name}.mp4")
+
+    def clusters(pattern: str | None) -> list[str]:
+        data = VideoData("v", str(tmp_path), **FORMAT, cluster=pattern, clips_per_video=2, train={})
+        assert data.protocol["cluster"] == pattern
+        assert data.train is not None
+        assert data.train.cluster == pattern
+        found = {clip.video: clip.cluster for clip in data.clips()}
+        assert data.info.clusters == len(set(found.values()))
+        return [found[f"Run/{name}"].removeprefix("Run/") for name in names]
+
+    assert clusters(None) == list(names)
+    assert clusters(r"(.*_g\d+)_c\d+$") == ["v_Run_g01", "v_Run_g01", "v_Run_g02", "other"]
+    assert clusters(r"g\d+") == ["g01", "g01", "g02", "other"]
+    assert clusters(r"(none)?$") == list(names)
+
+
+def test_a_cluster_that_is_no_regular_expression_is_refused(root):
+    with pytest.raises(UsageError, match=r"data\.cluster is no regular expression") as caught:
+        VideoData("v", str(root), cluster="(_c")
+    assert "data.cluster=" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "video", "cluster"),
+    [
+        ("kinetics", "running/a_-c_000003_000013", "a_-c"),
+        ("kinetics", "a_-c_000030_000040", "a_-c"),
+        ("folder", "a_-c_000030_000040", "a_-c_000030_000040"),
+    ],
+)
+def test_the_configured_clusters_are_those_of_the_data_set(tmp_path, name, video, cluster):
+    options = OmegaConf.load(Path(conf.__path__[0], "data", f"{name}.yaml"))
+    write(tmp_path / f"{video}.mp4")
+    data = VideoData("v", str(tmp_path), **FORMAT, cluster=options.cluster)
+    assert {clip.cluster for clip in data.clips()} == {cluster}
+
+
+def test_something_something_is_cut_at_its_own_rate():
+    assert OmegaConf.load(Path(conf.__path__[0], "data", "ssv2.yaml")).fps == 12
+
+
+def test_a_file_name_that_is_not_utf8_is_refused(root, tmp_path):
+    copy = shutil.copytree(root, tmp_path / "copy")
+    try:
+        (copy / "a" / "one.mp4").rename(copy / "a" / os.fsdecode(b"\xff.mp4"))
+    except OSError:
+        pytest.skip("this file system takes UTF-8 names only")
+    with pytest.raises(DataError, match="file name is not UTF-8") as caught:
+        VideoData("videos", str(copy), **FORMAT).clips()
+    assert r"/a/\udcff.mp4" in str(caught.value)
 
 
 def test_splits_of_class_folders_serve_for_training(root, tmp_path):
@@ -259,6 +335,7 @@ def test_the_protocol_is_the_format_and_the_choice_of_videos(root):
         "split": None,
         "classes": None,
         "max_videos": 3,
+        "cluster": None,
     }
     assert json.loads(json.dumps(data.protocol)) == data.protocol
 

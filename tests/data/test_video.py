@@ -110,6 +110,21 @@ def test_every_codec_and_container_returns_exactly_the_frames_asked_for(
     assert numbers(decode(file, asked, size=None)) == [0, 1, 5, 5, 6, 6, 29]
 
 
+def test_a_file_name_that_is_not_utf8_never_reaches_opencv(tmp_path: Path) -> None:
+    bad = tmp_path / os.fsdecode(b"\xff.mp4")
+    good = write(tmp_path / "a.mp4")
+    try:
+        good.rename(bad)
+    except OSError:
+        pytest.skip("this file system takes UTF-8 names only")
+    (tmp_path / "link.mp4").symlink_to(bad)  # what opens is the file behind it
+    for path in (bad, tmp_path / "link.mp4"):
+        with pytest.raises(DataError, match="file name is not UTF-8") as caught:
+            probe(path, tmp_path)
+        assert r"\udcff.mp4'" in str(caught.value)
+        assert "rename it" in str(caught.value)
+
+
 def test_a_tie_takes_the_earlier_frame_and_times_are_nearest_not_floor(tmp_path: Path) -> None:
     file = write(tmp_path / "a.mp4")
     assert numbers(decode(file, [0.019, 0.02, 0.021, 0.0601, 1.199], size=None)) == [0, 0, 1, 2, 29]

@@ -1,7 +1,7 @@
 """Adapters and trackers that misbehave, for tests; configured with --config-dir."""
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import torch
@@ -53,21 +53,27 @@ class Hungry(_Odd):
 
 
 class Slow(_Odd):
-    """Adds noise seeded by item, slowly; logs the seed of each call."""
+    """Adds noise seeded by item, slowly; logs the seeds of each call in a line."""
 
     def __init__(self, name: str, seconds: float, log: str) -> None:
         super().__init__(name, stochastic=True)
         self.seconds, self.log = seconds, Path(log)
 
     def generate(
-        self, context: Tensor, horizon: int, *, samples: int, seed: int, **options: object
+        self,
+        context: Tensor,
+        horizon: int,
+        *,
+        samples: int,
+        seeds: Sequence[int],
+        **options: object,
     ) -> Tensor:
-        still = super().generate(context, horizon, samples=samples, seed=seed)
-        for i, item in enumerate(still):
-            generator = torch.Generator().manual_seed(seed + i)
+        still = super().generate(context, horizon, samples=samples, seeds=seeds)
+        for seed, item in zip(seeds, still, strict=True):
+            generator = torch.Generator().manual_seed(seed)
             item.add_(0.1 * torch.rand(item.shape, generator=generator)).clamp_(0, 1)
         with self.log.open("a") as stream:
-            stream.write(f"{seed}\n")
+            stream.write(" ".join(map(str, seeds)) + "\n")
         time.sleep(self.seconds)
         return still
 

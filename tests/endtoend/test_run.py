@@ -220,7 +220,7 @@ def test_a_closed_system_is_scored_from_its_files(
         assert (item["context"], item["horizon"], item["fps"]) == (4, 8, 15)
         # The "closed system" is an oracle with a very good encoder.
         future = source.load([item["item_id"]])[0, 4:12]
-        encode(exported / f"{item['name']}-0.mp4", future, 15, crf=4)
+        encode(exported / f"{item['name']}-0.mp4", future, 15, crf=1)
     theirs = ["adapter=video_folder", f"adapter.root={exported}", "adapter.name=oracle_files"]
     assert bench.run(*theirs) == 0
     assert bench.record.body.adapter.family == "replay"
@@ -254,7 +254,8 @@ def test_an_adapter_that_raises_leaves_a_failed_record(
     assert bench.run(f"adapter={name}", config_dir=True) == 1
     body = bench.record.body
     assert body.status == "failed"
-    assert str(body.reason).splitlines()[0] == "RuntimeError: the weights"
+    assert str(body.reason).startswith("RuntimeError: the weights ")
+    assert "\n" not in str(body.reason)
     assert "odd_adapters.py" in capsys.readouterr().err  # the traceback is shown
 
 

@@ -32,10 +32,10 @@ class ContextMean:
         horizon: int,
         *,
         samples: int,
-        seed: int,
+        seeds: Sequence[int],
         actions: Tensor | None = None,
         prompt: Sequence[str] | None = None,
     ) -> Float[Tensor, "b s t 3 h w"]:
-        """Returns ``samples`` identical rollouts; seed, actions and prompt change nothing."""
+        """Returns ``samples`` identical rollouts; seeds, actions and prompt change nothing."""
         mean = context.mean(dim=1)[:, None, None]
         return mean.expand(-1, samples, horizon, -1, -1, -1).clone()

@@ -45,11 +45,11 @@ class LinearFlow:
         horizon: int,
         *,
         samples: int,
-        seed: int,
+        seeds: Sequence[int],
         actions: Tensor | None = None,
         prompt: Sequence[str] | None = None,
     ) -> Float[Tensor, "b s t 3 h w"]:
-        """Returns ``samples`` identical rollouts; seed, actions and prompt change nothing.
+        """Returns ``samples`` identical rollouts; seeds, actions and prompt change nothing.
 
         Raises:
             ValueError: If the context has fewer than two frames or frames are under 16 pixels.

@@ -1,6 +1,6 @@
 """Checks of adapters that answer in pixels."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import torch
 from torch import Tensor
@@ -10,8 +10,18 @@ from worldbench.conformance.outcome import Outcome, attempt, close, expect, same
 from worldbench.conformance.subject import clips_for, context_of
 from worldbench.errors import ContractError, WorldbenchError
 from worldbench.schema import Trial
+from worldbench.suite import Setting
 
 _HORIZONS = (1, 5, 12)
+
+
+def _trials(clips: Tensor) -> list[Trial]:
+    return [Trial(f"trial{i}", f"trial{i}", ()) for i in range(len(clips))]
+
+
+def _seeds(clips: Tensor, run: int) -> list[int]:
+    """Returns the seeds that a suite would give in a run of this seed: large and unordered."""
+    return Setting(torch.device("cpu"), seed=run).seeds_for(_trials(clips))
 
 
 def generates(adapter: Generates) -> Iterator[Outcome]:
@@ -21,14 +31,18 @@ def generates(adapter: Generates) -> Iterator[Outcome]:
     context = context_of(adapter)
     stride = card.temporal_stride
     clips = clips_for(adapter, context + max(_HORIZONS))
+    usual, others = _seeds(clips, run=7), _seeds(clips, run=8)
 
     def rollout(
-        part: Tensor = clips, horizon: int = 4 * stride, samples: int = 2, seed: int = 7
+        part: Tensor = clips,
+        horizon: int = 4 * stride,
+        samples: int = 2,
+        seeds: Sequence[int] = usual,
     ) -> Tensor:
         with torch.inference_mode():
             # A copy: what one check's call does to its context must not reach the next check.
             given = part.clone()[:, :context]
-            out = adapter.generate(given, horizon, samples=samples, seed=seed)
+            out = adapter.generate(given, horizon, samples=samples, seeds=seeds)
         return checked_rollout(
             card.name,
             "generate",
@@ -43,25 +57,29 @@ def generates(adapter: Generates) -> Iterator[Outcome]:
         for horizon in _HORIZONS:
             rollout(horizon=horizon)
 
-    def seeds() -> str | None:
-        same(rollout(), rollout(), "the same seed gives another rollout")
+    def determinism() -> str | None:
+        same(rollout(), rollout(), "the same seeds give another rollout")
         if not card.stochastic:
-            same(rollout(), rollout(seed=8), "a deterministic adapter depends on the seed")
+            same(rollout(), rollout(seeds=others), "a deterministic adapter depends on the seeds")
             return None
-        different = not torch.equal(rollout(), rollout(seed=8))
-        expect(different, "a stochastic adapter ignores the seed")
+        different = not torch.equal(rollout(), rollout(seeds=others))
+        expect(different, "a stochastic adapter ignores the seeds")
         two = rollout().unbind(dim=1)
         expect(not torch.equal(*two), "two samples of a stochastic adapter are equal")
         return None
 
     def batches() -> None:
-        alone = [rollout(clips[i : i + 1], seed=7 + i) for i in range(len(clips))]
-        close(rollout(), torch.cat(alone), "results depend on the batch")
+        together = rollout()
+        alone = [rollout(clips[i : i + 1], seeds=usual[i : i + 1]) for i in range(len(clips))]
+        close(together, torch.cat(alone), "results depend on the batch")
+        order = [*range(1, len(clips)), 0]
+        moved = rollout(clips[order], seeds=[usual[i] for i in order])
+        close(together[order], moved, "results depend on the order of the batch")
 
     def prefix() -> None:
         given = clips.clone()
         with torch.inference_mode():
-            adapter.generate(given[:, :context], 4 * stride, samples=2, seed=7)
+            adapter.generate(given[:, :context], 4 * stride, samples=2, seeds=usual)
         same(given, clips, "the context was changed in place")
 
     def leak() -> None:
@@ -74,14 +92,14 @@ def generates(adapter: Generates) -> Iterator[Outcome]:
         if not illegal:
             return "every shorter context is legal"
         try:
-            adapter.generate(clips[:, : illegal[0]], stride, samples=1, seed=0)
+            adapter.generate(clips[:, : illegal[0]], stride, samples=1, seeds=usual)
         except (ValueError, WorldbenchError):
             return None
         raise ContractError("an illegal context was accepted", seen=f"{illegal[0]} frames")
 
     yield attempt("generate: shape, range, dtype, horizon met exactly", horizons)
-    yield attempt("generate: determinism by seed", seeds)
-    yield attempt("generate: item i draws from seed + i, whatever the batch", batches)
+    yield attempt("generate: determinism by seeds", determinism)
+    yield attempt("generate: item i draws from seeds[i], whatever the batch", batches)
     yield attempt("generate: context not altered", prefix)
     yield attempt("generate: no temporal leak", leak)
     yield attempt("generate: illegal contexts refused", illegal)
@@ -94,7 +112,7 @@ def replays(adapter: Replays) -> Iterator[Outcome]:
         yield Outcome("replay: on trials of a suite", None, "stored rollouts need their own trials")
         return
     clips = clips_for(adapter, 8)
-    trials = [Trial(f"trial{i}", f"trial{i}", ()) for i in range(len(clips))]
+    trials = _trials(clips)
 
     def shape() -> None:
         out = adapter.replay(trials, clips, fps=8.0, samples=2)

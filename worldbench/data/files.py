@@ -50,6 +50,23 @@ def contained(path: str | Path, root: str | Path) -> str:
     return written.relative_to(base).as_posix()
 
 
+def require_utf8(path: str | Path) -> None:
+    """Refuses a path whose bytes are not UTF-8, which OpenCV crashes on and no id can hold.
+
+    Raises:
+        DataError: If the path does not encode as UTF-8.
+    """
+    try:
+        str(path).encode()
+    except UnicodeEncodeError as error:
+        raise DataError(
+            "file name is not UTF-8",
+            seen=repr(str(path)),  # the name itself cannot be printed
+            accepted="names of files and folders in UTF-8",
+            fix="rename it, e.g. mv OLD new.mp4",
+        ) from error
+
+
 def open_checked(path: str | Path, root: str | Path | None = None) -> Path:
     """Resolves a path to a file that is safe to hand to a decoder.
 
@@ -65,8 +82,10 @@ def open_checked(path: str | Path, root: str | Path | None = None) -> Path:
 
     Raises:
         DataError: For URLs, missing files, folders, devices, FIFOs, other suffixes, empty files,
-            files that are not one of these containers, and paths that leave ``root``.
+            files that are not one of these containers, names that are not UTF-8, and paths that
+            leave ``root``.
     """
+    require_utf8(path)
     if "://" in str(path):
         raise DataError(
             "not a local file", seen=path, accepted=_ACCEPTED, fix="download it and give its path"
@@ -82,6 +101,7 @@ def open_checked(path: str | Path, root: str | Path | None = None) -> Path:
         raise DataError(
             what, seen=path, accepted=_ACCEPTED, fix="check the path, or fetch the file"
         ) from error
+    require_utf8(resolved)
     if not stat.S_ISREG(status.st_mode):
         kind = "folder" if stat.S_ISDIR(status.st_mode) else "device, FIFO or socket"
         raise DataError(

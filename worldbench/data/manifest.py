@@ -21,6 +21,7 @@ from worldbench.data.video_info import VideoInfo, probe
 from worldbench.errors import DataError
 
 _SHOWN = 5
+_REPEATS = "frames would repeat"
 
 
 @dataclass(frozen=True, order=True)
@@ -123,6 +124,7 @@ def scan(
     max_excluded: float = 0.05,
     min_frames: int = 1,
     min_seconds: float = 0.0,
+    min_fps: float = 0.0,
     cache: Path | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> Manifest:
@@ -135,6 +137,7 @@ def scan(
         max_excluded: Largest share of listed videos that may be unusable, in [0, 1].
         min_frames: Fewest frames a video (or its stretch) must have.
         min_seconds: Shortest duration in seconds.
+        min_fps: Fewest frames per second; up to 2 % less passes, as NTSC rates need.
         cache: Folder that remembers what was found in unchanged files; None to forget.
         progress: Called with (files done, files in all), on the calling thread.
 
@@ -160,9 +163,12 @@ def scan(
     entries, excluded = [], []
     for video in listed:
         info = found[video.path]
-        reason = info if isinstance(info, str) else _too_short(video, info, min_frames, min_seconds)
-        if isinstance(info, str) or reason:
-            excluded.append(Excluded(video.path, str(reason)))
+        if isinstance(info, str):
+            excluded.append(Excluded(video.path, info))
+            continue
+        unfit = _too_short(video, info, min_frames, min_seconds) or _too_slow(info, min_fps)
+        if unfit:
+            excluded.append(Excluded(video.path, unfit))
         else:
             entries.append(Entry(video, info))
     _limit_excluded(excluded, len(listed), max_excluded)
@@ -220,16 +226,27 @@ def _too_short(video: Video, info: VideoInfo, min_frames: int, min_seconds: floa
     return None
 
 
+def _too_slow(info: VideoInfo, min_fps: float) -> str | None:
+    """Tells of resampling that would repeat frames: motion stutters, and flow between them is 0."""
+    measured = len(info.variable) > 1
+    fps = (info.frames - 1) / info.variable[-1] if measured else info.fps
+    if fps >= 0.98 * min_fps:
+        return None
+    return f"{fps:.4g} frames per second, fewer than data.fps={min_fps:g}: {_REPEATS}"
+
+
 def _limit_excluded(excluded: list[Excluded], total: int, allowed: float) -> None:
     if len(excluded) < total and len(excluded) <= allowed * total:
         return
     share = len(excluded) / total
+    slow = any(item.reason.endswith(_REPEATS) for item in excluded)
+    fix = "repair, fetch or remove them" + (", or lower data.fps to their rate" if slow else "")
     override = f"or accept them with data.max_excluded={math.ceil(share * 1000) / 1000:g}"
     raise DataError(
         f"{len(excluded)} of {total} videos are unusable",
         seen=_listed([f"{item.path} ({item.reason})" for item in excluded]),
         accepted=f"at least one usable video and at most {allowed:.1%} unusable",
-        fix="repair, fetch or remove them" + (f", {override}" if share < 1 else ""),
+        fix=fix + (f", {override}" if share < 1 else ""),
     )
 
 

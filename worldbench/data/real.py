@@ -2,6 +2,7 @@
 
 import hashlib
 import math
+import re
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
@@ -14,7 +15,6 @@ from jaxtyping import UInt8
 from worldbench.cache import cache_folder
 from worldbench.data import layouts
 from worldbench.data.manifest import Entry, Manifest, Video, scan
-from worldbench.data.moving_shapes import ShapesSpec, build
 from worldbench.data.source import Clip, ClipFormat
 from worldbench.data.video import clip_times, decode_clips
 from worldbench.errors import UsageError, unknown_name
@@ -23,6 +23,7 @@ from worldbench.schema import DataInfo, Exclusion
 
 LAYOUTS = ("folder", "class_folders", "kinetics", "path_label", "ssv2")
 _LISTED = {"kinetics", "path_label", "ssv2"}  # layouts that need annotations beside the videos
+_TRAINING_VIDEOS = 2048  # more would be decoded for hours without moving what is fitted on them
 
 
 class VideoData:
@@ -40,16 +41,22 @@ class VideoData:
         split: Keep only this split; everything if None.
         classes: Keep only these classes.
         train: How the training split differs, e.g. ``{"split": "train"}`` or ``{"root": DIR}``;
-            None if there is none.
+            None if there is none. It has at most 2048 videos, chosen by the hash of their ids,
+            unless ``max_videos`` here says otherwise.
+        cluster: What makes videos cuts of one source: a regular expression searched in the item
+            id. The source is its first group, or the whole match without groups; an id that does
+            not match, and every id if None, is a source of its own.
         frames: Frames per clip.
-        fps: Frames per second of the clips; videos are resampled by timestamps.
+        fps: Frames per second of the clips; videos are resampled by timestamps. Slower videos
+            are excluded, since their frames would repeat.
         size: Height and width of the clips: the short side is resized, the centre cropped.
         clips_per_video: At most so many clips of one video, spread evenly; all if None.
         max_videos: Only so many videos, chosen by the hash of their ids; all if None.
         max_excluded: Largest share of unusable videos that a run accepts, in [0, 1].
 
     Raises:
-        UsageError: If the layout is unknown, annotations are missing, or a number makes no sense.
+        UsageError: If the layout is unknown, annotations are missing, a number makes no sense, or
+            ``cluster`` is no regular expression.
     """
 
     def __init__(
@@ -62,6 +69,7 @@ class VideoData:
         split: str | None = None,
         classes: Sequence[str] | None = None,
         train: Mapping[str, Any] | None = None,
+        cluster: str | None = None,
         frames: int = 16,
         fps: float | int = 15,
         size: Sequence[int] = (128, 128),
@@ -97,6 +105,7 @@ class VideoData:
         self.format = ClipFormat(frames, float(fps), (size[0], size[1]), clips_per_video)
         self.max_videos, self.max_excluded = max_videos, max_excluded
         self._train = dict(train) if train is not None else None
+        self.cluster, self._cluster = cluster, _compiled(cluster)
 
     @property
     def frames(self) -> int:
@@ -115,6 +124,7 @@ class VideoData:
             "split": self.split,
             "classes": list(self.classes) if self.classes is not None else None,
             "max_videos": self.max_videos,
+            "cluster": self.cluster,
         }
         return {**asdict(self.format), "size": list(self.format.size), **chosen}
 
@@ -130,13 +140,15 @@ class VideoData:
             "annotations": self.annotations,
             "split": self.split,
             "classes": self.classes,
+            "cluster": self.cluster,
             "frames": self.format.frames,
             "fps": self.format.fps,
             "size": self.format.size,
             "clips_per_video": self.format.clips_per_video,
+            "max_videos": _TRAINING_VIDEOS,
             "max_excluded": self.max_excluded,
         }
-        unknown = sorted(set(self._train) - set(options) - {"max_videos"})
+        unknown = sorted(set(self._train) - set(options))
         if unknown:
             raise unknown_name("option of data.train", unknown[0], options, fix="correct it")
         return VideoData(**{**options, **self._train})
@@ -155,6 +167,7 @@ class VideoData:
                 self.root,
                 max_excluded=self.max_excluded,
                 min_seconds=self.format.seconds,
+                min_fps=self.format.fps,
                 cache=cache_folder("scans"),
                 progress=step.to,
             )
@@ -162,11 +175,12 @@ class VideoData:
     @property
     def info(self) -> DataInfo:
         """Identity, counts and exclusions, as records keep them."""
+        clips = self.clips()
         return DataInfo(
             name=self.name,
             digest=self.digest,
-            clips=len(self.clips()),
-            clusters=len(self.manifest.entries),
+            clips=len(clips),
+            clusters=len({clip.cluster for clip in clips}),
             excluded=tuple(
                 Exclusion(path=item.path, reason=item.reason) for item in self.manifest.excluded
             ),
@@ -189,7 +203,9 @@ class VideoData:
     def clips(self) -> list[Clip]:
         """Lists every clip in order of video and time."""
         return [
-            Clip(f"{entry.id}@{k}", entry.id, entry.id, entry.video.label or "", start)
+            Clip(
+                f"{entry.id}@{k}", entry.id, self._source(entry.id), entry.video.label or "", start
+            )
             for entry in self.manifest.entries
             for k, start in self.format.windows(*entry.seconds)
         ]
@@ -215,6 +231,10 @@ class VideoData:
                 out[position] = clip
         return out
 
+    def _source(self, video: str) -> str:
+        match = self._cluster.search(video) if self._cluster else None
+        return (match[1 if match.re.groups else 0] if match else None) or video
+
     def _chosen(self) -> Sequence[Video]:
         videos = self._listed()
         if self.max_videos is None or len(videos) <= self.max_videos:
@@ -236,50 +256,13 @@ class VideoData:
         return reader(listing, self.root, classes=self.classes, split=self.split)
 
 
-class MovingShapes(VideoData):
-    """The embedded default: made in the cache on first use, read back like any Kinetics copy.
-
-    Args:
-        name: The name records and the board show.
-        split: ``validate`` or ``train``.
-        max_videos: Only so many videos; all if None.
-    """
-
-    def __init__(
-        self,
-        name: str = "moving_shapes",
-        split: str = "validate",
-        max_videos: int | None = None,
-    ) -> None:
-        self.spec = ShapesSpec()
-        super().__init__(
-            name if split == "validate" else f"{name}/{split}",
-            "",
-            "kinetics",
-            annotations="",
-            split=split,
-            frames=self.spec.frames,
-            fps=self.spec.fps,
-            size=(self.spec.size, self.spec.size),
-            max_videos=max_videos,
-        )
-
-    @cached_property
-    def train(self) -> VideoData | None:
-        """The training split, of which the embedded set always has one."""
-        return MovingShapes(split="train") if self.split != "train" else None
-
-    @property
-    def digest(self) -> str:
-        """Digest of the drawing's specification.
-
-        Not of the files: another release of the encoder writes other bytes for the same picture.
-        """
-        return self.spec.digest
-
-    def _listed(self) -> Sequence[Video]:
-        videos = self.spec.train + self.spec.validate
-        with Progress().task(f"making {self.name}", videos) as step:
-            root = build(self.spec, step.to)
-        self.root, self.annotations = str(root), str(root / "annotations.csv")
-        return super()._listed()
+def _compiled(cluster: str | None) -> re.Pattern[str] | None:
+    try:
+        return re.compile(cluster) if cluster is not None else None
+    except re.error as error:
+        raise UsageError(
+            f"data.cluster is no regular expression: {error}",
+            seen=cluster,
+            accepted="a Python regular expression whose first group names the source of a video",
+            fix="data.cluster='(.*)_c\\d+$', or null for one cluster per video",
+        ) from error

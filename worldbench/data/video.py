@@ -191,7 +191,9 @@ def encode(
     try:
         if not target.parent.is_dir():
             raise FileNotFoundError(f"no folder {target.parent}")
-        _mux(temporary, video, fps, {"crf": str(crf), "preset": preset}, threads)
+        # Macroblock trees come out differently from run to run on frames of a few macroblocks.
+        options = {"crf": str(crf), "preset": preset, "x264-params": "mbtree=0"}
+        _mux(temporary, video, fps, options, threads)
         os.replace(temporary, target)  # noqa: PTH105
     except OSError as error:
         raise EnvironmentFault(

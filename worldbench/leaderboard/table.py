@@ -172,6 +172,8 @@ def _contests(section: Section, sources: Sequence[_Source]) -> list[Contest]:
             own: Scores | Absent
             if isinstance(table, Absent):
                 own = table
+            elif cell.low is None and cell.reason:
+                own = Absent(cell.reason)
             elif len(same) > 1:
                 own = Absent(f"its rows do not tell the {len(same)} columns of {column.name} apart")
             else:

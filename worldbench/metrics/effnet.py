@@ -141,7 +141,7 @@ def load(path: Path | None = None) -> EfficientNetLite0:
     head = {"_fc.weight", "_fc.bias"}  # the ImageNet classifier, which we don't use
     network = EfficientNetLite0()
     network.load_state_dict({k: v for k, v in state.items() if k not in head})
-    # channels_last convolves about 1.4 times as fast on two cores: tests/benchmarks/bench_extractor.py
+    # 1.4 times as fast on two cores: tests/benchmarks/bench_extractor.py
     network = network.eval().requires_grad_(False)
     network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     return network

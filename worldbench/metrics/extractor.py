@@ -19,7 +19,7 @@ from worldbench.metrics.card import ExtractorCard
 from worldbench.schema import digest
 
 INPUT_SIZE = 128  # pixels; 224 costs three times as much and the smallest worlds have 64
-_FRAMES_AT_ONCE = 16  # more only costs memory: one frame already fills the cores
+_FRAMES_AT_ONCE = 16  # more only costs memory: one frame already fills a CPU's cores
 
 
 class EffnetLite0Dt:

@@ -123,13 +123,13 @@ def halves(clips: Sequence[Clip]) -> tuple[list[Clip], list[Clip]]:
     clip of an odd number is left out.
 
     Raises:
-        DataError: If there are fewer than two clips.
+        DataError: If there are fewer than four clips: a distance needs two on each side.
     """
-    if len(clips) < 2:
+    if len(clips) < 4:
         raise DataError(
             "too few clips to compare",
             seen=len(clips),
-            accepted="at least 2; 512 or more for distances with intervals",
+            accepted="at least 4; 512 or more for distances with intervals",
             fix="add videos, or shorten the clips (data.frames, or a higher data.fps)",
         )
     # In time order, videos of two clips would give their beginnings to one half, their ends to the

@@ -24,17 +24,26 @@ _MOST_TRAINING_CLIPS = 2048  # beyond it a projection of tens of components no l
 def training_source(data: ClipSource, components: int) -> ClipSource:
     """Chooses the data that the projection is fitted on, never what is scored.
 
-    The data's own training split serves if it holds at least four clips per component; otherwise
-    the embedded ``moving_shapes`` do, whatever the data. The card says which it was.
+    The data's own training split if it names one, otherwise the embedded ``moving_shapes``. The
+    card says which it was.
 
     Raises:
-        DataError: If a file stands in both splits.
+        DataError: If there are fewer than four clips per component, or a file is in both splits.
     """
-    own = data.train
-    if own is None or own.info.clips < _CLIPS_PER_COMPONENT * components:
-        from worldbench.data.real import MovingShapes
+    own, least = data.train, _CLIPS_PER_COMPONENT * components
+    if own is None:
+        from worldbench.data.embedded import MovingShapes
 
         own = MovingShapes(split="train")
+    count = own.info.clips
+    if count < least:
+        raise DataError(
+            "too few training clips for the extractor's projection",
+            seen=f"{count} clips in {own.info.name}",
+            accepted=f"{least}: {_CLIPS_PER_COMPONENT} for each of {components} components",
+            fix=f"suite.components={max(count // _CLIPS_PER_COMPONENT, 1)}, or data.train=null for "
+            "the embedded training clips",
+        )
     shared = own.contents & data.contents
     if shared:
         raise DataError(

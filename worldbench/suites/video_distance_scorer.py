@@ -135,7 +135,7 @@ class VideoDistanceScorer:
                     batch.clips[:, : suite.context].clone(),
                     suite.horizon,
                     samples=suite.samples,
-                    seed=self.setting.seed + batch.ordinal,
+                    seeds=self.setting.seeds_for(batch.trials),
                 )
             else:
                 raise ContractError(

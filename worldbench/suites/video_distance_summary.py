@@ -101,6 +101,7 @@ def _kernel(
         clusters=len({*clusters, *reference_clusters}),
         unit="squared MMD",
         higher_is_better=False,
+        reason=report.reason,
         headline=True,  # unbiased at any n, so it ranks where frechet_inf is not defined
     )
 

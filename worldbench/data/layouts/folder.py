@@ -3,7 +3,7 @@
 import os
 from pathlib import Path
 
-from worldbench.data.files import contained, is_video_name
+from worldbench.data.files import contained, is_video_name, require_utf8
 from worldbench.data.manifest import Video, unique
 from worldbench.errors import DataError
 
@@ -21,7 +21,8 @@ def folder(root: str | Path) -> tuple[Video, ...]:
         Videos without label or split.
 
     Raises:
-        DataError: If the folder does not exist, holds no video, or a link leads out of it.
+        DataError: If the folder does not exist, holds no video, a link leads out of it, or a path
+            is not UTF-8.
     """
     return unique(Video(path) for path in videos_below(root))
 
@@ -44,6 +45,7 @@ def videos_below(root: str | Path) -> list[str]:
         for name in [*names, *folders]:
             if is_video_name(name) and not name.startswith("."):
                 file = Path(here) / name
+                require_utf8(file)
                 if file.is_symlink():
                     contained(file, base)
                 found.append(file.relative_to(base).as_posix())
@@ -61,9 +63,10 @@ def existing_folder(root: str | Path) -> Path:
     """Resolves a data root.
 
     Raises:
-        DataError: If it is no folder.
+        DataError: If it is no folder, or its path is not UTF-8.
     """
     base = Path(root).resolve()
+    require_utf8(base)
     if not base.is_dir():
         raise DataError(
             "the data root is not a folder",
