@@ -225,10 +225,10 @@ def test_a_closed_system_is_scored_from_its_files(
     assert bench.run(*theirs) == 0
     assert bench.record.body.adapter.family == "replay"
     assert value(bench, "psnr") > 33
-    distance = value(bench, "frechet")
-    ceiling = bench.at(tmp_path / "ceiling")
-    assert ceiling.run("adapter=real_future") == 0
-    assert distance == pytest.approx(value(ceiling, "frechet"), rel=0.15)
+    floor = bench.at(tmp_path / "floor")
+    assert floor.run("adapter=copy_last") == 0
+    assert value(bench, "psnr") > value(floor, "psnr") + 10
+    assert value(bench, "ssim") > value(floor, "ssim")
 
 
 def test_exported_files_that_are_missing_are_named(
