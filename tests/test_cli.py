@@ -57,7 +57,7 @@ def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Pa
 def write_adapter(folder: Path, name: str, **options: object) -> Path:
     path = folder / "adapter" / f"{name}.yaml"
     path.parent.mkdir(parents=True, exist_ok=True)
-    target = "worldbench.adapters.copy_last.CopyLast"
+    target = "worldbench.adapters.still.CopyLast"
     header = {"name": name, "summary": "a copy", "family": "baseline", "_target_": target}
     path.write_text(yaml.safe_dump({**header, **options}))
     return path

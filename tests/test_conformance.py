@@ -11,10 +11,9 @@ from torch.nn.functional import avg_pool3d
 
 from worldbench import cli
 from worldbench.adapter import Latents, NoiseBank
-from worldbench.adapters.context_mean import ContextMean
-from worldbench.adapters.copy_last import CopyLast
 from worldbench.adapters.linear_flow import LinearFlow
 from worldbench.adapters.real_future import RealFuture
+from worldbench.adapters.still import ContextMean, CopyLast
 from worldbench.conformance import check
 from worldbench.schema import AdapterCard, Trial
 

@@ -174,12 +174,12 @@ def _keep_failure(
 
     A wrong command line leaves none: the question was never asked.
     """
-    if isinstance(error, UsageError):
-        return
     if isinstance(error, WorldbenchError):
         reason = error.one_line
         if HydraConfig.get().mode == RunMode.MULTIRUN:
             logger.error("failed: %s", error)  # at the end of a sweep, Hydra raises the first only
+        if isinstance(error, UsageError):
+            return
     else:
         reason = traceback.format_exception_only(error)[-1].strip()
         logger.error("%s", redact_text("".join(traceback.format_exception(error))))

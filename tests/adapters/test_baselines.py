@@ -7,10 +7,9 @@ import torch
 from torch import Tensor
 
 from worldbench.adapter import Generates, Replays, capabilities, checked_rollout
-from worldbench.adapters.context_mean import ContextMean
-from worldbench.adapters.copy_last import CopyLast
 from worldbench.adapters.linear_flow import LinearFlow
 from worldbench.adapters.real_future import RealFuture
+from worldbench.adapters.still import ContextMean, CopyLast
 from worldbench.batches import to_video
 from worldbench.metrics.frame import frame_psnr
 from worldbench.schema import Trial

@@ -7,7 +7,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from worldbench.adapters.copy_last import CopyLast
+from worldbench.adapters.still import CopyLast
 from worldbench.schema import AdapterCard, Record, digest
 
 

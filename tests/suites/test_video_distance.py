@@ -9,10 +9,9 @@ import torch
 from torch import Tensor
 
 from worldbench.adapter import Adapter
-from worldbench.adapters.context_mean import ContextMean
-from worldbench.adapters.copy_last import CopyLast
 from worldbench.adapters.linear_flow import LinearFlow
 from worldbench.adapters.real_future import RealFuture
+from worldbench.adapters.still import ContextMean, CopyLast
 from worldbench.batches import clip_batches
 from worldbench.data.moving_shapes import ShapesSpec
 from worldbench.data.real import VideoData
