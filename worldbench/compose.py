@@ -130,7 +130,7 @@ def explain(error: Exception) -> WorldbenchError:
             f"unknown override {name!r}{hint}",
             accepted=f"{', '.join(_OPTIONS)}, and the options of the chosen configurations",
             fix="worldbench run --help, or worldbench show NAME for one configuration's options; "
-            f"in a sweep over {name.partition('.')[0]}=a,b write ++{name}=...",
+            "in a sweep, an option that only some take goes into their YAML or a run of its own",
         )
     return UsageError("the configuration does not compose", seen=text, fix="worldbench run --help")
 

@@ -54,6 +54,7 @@ def evaluate(
     with _lock(cell.path):
         if not overwrite and (finished := cell.finished()) is not None:
             logger.info("already measured: %s (overwrite=true runs it again)", cell.path)
+            _warn_of_other_options(finished, watch)
             return finished
         reason = cell.suite.unsupported(cell.adapter.card)
         if reason is not None:
@@ -75,9 +76,23 @@ def evaluate(
         return record
 
 
+def _warn_of_other_options(record: Record, watch: Stopwatch) -> None:
+    """Tells when equal revisions hide different options, as an adapter's card may wrongly do."""
+    before, now = record.provenance.config.get("adapter"), watch.config.get("adapter")
+    if before != now:
+        logger.warning(
+            "but with other options of the adapter: then %s, now %s. Whatever changes an adapter's "
+            "answers must change card.revision",
+            before,
+            now,
+        )
+
+
 def _rows(cell: Cell, scorer: Scorer, parts: Parts, tracker: Tracker) -> list[Row]:
     """Scores every trial that has no rows yet and returns the rows of all, in trial order."""
     rows = parts.read()
+    if rows:
+        logger.info("resuming after %d of %d trials", len(rows), len(cell.trials))
     with cell.setting.progress.task(cell.adapter.card.name, len(cell.trials)) as step:
         step.to(sum(trial.id in rows for trial in cell.trials))
         for batch in _unfinished(cell, set(rows)):

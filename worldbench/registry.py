@@ -189,5 +189,7 @@ def require(group: str, names: Sequence[str], config_dir: str | None = None) -> 
     known = entries(group, config_dir)
     for name in names:
         if name not in known:
-            raise unknown_name(group, name, known, fix=f"worldbench list {group}s")
+            raise unknown_name(
+                group, name, known, fix=f"worldbench list {group}s; your own need --config-dir DIR"
+            )
     return [known[name] for name in names]

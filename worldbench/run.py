@@ -156,8 +156,9 @@ def _conclude(record: Record, path: Path) -> float | None:
     for metric in body.metrics:
         if metric.factors.get("frame") is None:
             span = "" if metric.low is None else f" [{metric.low:.4g}, {metric.high:.4g}]"
-            shown = f"{metric.value:.4g}{span}" if metric.value is not None else metric.reason
-            logger.info("  %s %s", metric.label, shown)
+            shown = f"{metric.value:.4g}{span}" if metric.value is not None else metric.status
+            why = f" ({metric.reason})" if metric.reason else ""
+            logger.info("  %s %s%s", metric.label, shown, why)
     headline = body.headline
     return headline.value if headline is not None else None
 
@@ -190,7 +191,8 @@ def _keep_failure(
             if reached.finished() is None:
                 body = reached.body(status="failed", reason=reason)
                 tracker.record(keep(reached.path, body, watch))
-        else:
+        elif reached is not None or HydraConfig.get().mode == RunMode.MULTIRUN:
+            # A single run without usable data has told its user; a sweep must show the gap.
             info = reached.info if reached is not None else None
             tracker.record(keep(*unresolved(root, config, info, reason), watch))
     except EnvironmentFault as unwritable:

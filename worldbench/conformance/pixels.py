@@ -95,7 +95,12 @@ def generates(adapter: Generates) -> Iterator[Outcome]:
             adapter.generate(clips[:, : illegal[0]], stride, samples=1, seeds=usual)
         except (ValueError, WorldbenchError):
             return None
-        raise ContractError("an illegal context was accepted", seen=f"{illegal[0]} frames")
+        raise ContractError(
+            "an illegal context was accepted",
+            seen=f"{illegal[0]} frames",
+            accepted="a ValueError for what card.legal_context refuses",
+            fix="if not self.card.legal_context(context.shape[1]): raise ValueError(...)",
+        )
 
     yield attempt("generate: shape, range, dtype, horizon met exactly", horizons)
     yield attempt("generate: determinism by seeds", determinism)

@@ -114,7 +114,7 @@ def _why_no_skill(column: Column, scale: Scale) -> str | None:
     if column.floor is None:
         names = scale.floor if isinstance(scale.floor, tuple) else ()
         missing = " or ".join(names) or f"a share in the unit {column.unit!r}"
-        return f"no floor: {missing} was not measured here"
+        return f"no floor: {missing} has no value here"
     if column.ceiling is None:
         return "no ceiling: the real future was not measured here"
     gap = column.ceiling.value - column.floor.value

@@ -10,6 +10,7 @@ from torch import Tensor
 from worldbench.data.source import Clip
 from worldbench.metrics.card import ExtractorCard
 from worldbench.metrics.frechet import frechet_influence, frechet_report
+from worldbench.metrics.gaussian import SAMPLES_PER_DIM
 from worldbench.metrics.kernel import kernel_influence, kernel_report
 from worldbench.schema import MetricResult
 from worldbench.stats import cluster_mean
@@ -56,9 +57,11 @@ def _frechet(
         "higher_is_better": False,
     }
     # FD_n is biased by its own n, so no interval can be put around it: it belongs to FD∞.
-    plain = MetricResult(name="frechet", value=report.value, **common)
+    plain = MetricResult(name="frechet", value=report.value, reason=report.reason, **common)
     if report.infinity is None:
-        reason = f"{report.reason}; more clips, or fewer suite.components, would define it"
+        reason = str(report.reason)
+        if report.n < SAMPLES_PER_DIM * report.dim:
+            reason += "; more clips, or fewer suite.components, would define it"
         limit = MetricResult(
             name="frechet_inf", headline=True, status="skipped", reason=reason, **common
         )
