@@ -1,5 +1,6 @@
 """Data that several test files share; nothing here touches the user's own cache."""
 
+import logging
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -8,6 +9,7 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from hydra.core.global_hydra import GlobalHydra
 
 from worldbench.data.video import encode
 
@@ -83,3 +85,15 @@ def small_data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def small_train(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Another four such videos, to fit a projection on."""
     return _write_set(tmp_path_factory.mktemp("small_train"), 4, first_seed=100)
+
+
+@pytest.fixture
+def clean_process(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
+    """Hydra keeps state and handlers for the process; sweeps write where they are started."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HYDRA_FULL_ERROR", "1")
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+    yield
+    root.handlers[:], root.level = handlers, level
+    GlobalHydra.instance().clear()

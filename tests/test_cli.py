@@ -1,13 +1,11 @@
 import json
-import logging
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import yaml
-from hydra.core.global_hydra import GlobalHydra
 
 from worldbench import __version__, cli
 from worldbench.compose import compose
@@ -18,15 +16,7 @@ HEAVY = ("torch", "hydra", "wandb", "cv2", "numpy", "pyarrow", "scipy", "av")
 Said = pytest.CaptureFixture[str]
 
 
-@pytest.fixture(autouse=True)
-def _clean_process(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("HYDRA_FULL_ERROR", "1")
-    root = logging.getLogger()
-    handlers, level = root.handlers[:], root.level
-    yield
-    root.handlers[:], root.level = handlers, level
-    GlobalHydra.instance().clear()
+pytestmark = pytest.mark.usefixtures("clean_process")
 
 
 @pytest.fixture

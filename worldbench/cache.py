@@ -7,16 +7,16 @@ back, so it may be deleted at any time.
 
 import logging
 import os
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import platformdirs
-from filelock import FileLock
 
 from worldbench.errors import EnvironmentFault
-from worldbench.record import write_atomic
+from worldbench.record import locked, write_atomic
 from worldbench.schema import digest
 
 if TYPE_CHECKING:
@@ -40,22 +40,13 @@ def cache_folder(*parts: str) -> Path:
     return folder
 
 
-@contextmanager
-def cache_lock(path: Path) -> Iterator[None]:
+def cache_lock(path: Path) -> AbstractContextManager[None]:
     """Keeps concurrent processes apart while one makes ``path``; the others wait.
 
     Raises:
         EnvironmentFault: If the folder cannot be written.
     """
-    lock = FileLock(path.with_suffix(".lock"))
-    try:
-        lock.acquire()
-    except OSError as error:
-        raise _unwritable(f"cannot write the cache folder {path.parent}", error) from error
-    try:
-        yield
-    finally:
-        lock.release()
+    return locked(path, partial(_unwritable, f"cannot write the cache folder {path.parent}"))
 
 
 def _unwritable(what: str, error: OSError) -> EnvironmentFault:

@@ -206,9 +206,9 @@ def _leaderboard(arguments: list[str]) -> int:
             print(difference)
             print("stale: run `worldbench leaderboard` and commit the result", file=sys.stderr)
         return 1 if difference else 0
-    leaderboard.write(board, given.out)
+    written = leaderboard.write(board, given.out)
     leaderboard.show(board)
-    print("\n".join(str((given.out / path).resolve()) for path in leaderboard.render(board)))
+    print("\n".join(str(path.resolve()) for path in written))
     return 0
 
 

@@ -2,11 +2,10 @@
 
 import logging
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 import torch
-from filelock import FileLock
 
 from worldbench import __version__
 from worldbench import record as records
@@ -51,7 +50,8 @@ def evaluate(
         WorldbenchError: If the data, the adapter or the machine fails; finished batches stay on
             disk and the same command resumes after them.
     """
-    with _lock(cell.path):
+    # Of two jobs of one cell, the second waits and finds the first's record.
+    with records.locked(cell.path, partial(records.unwritable, cell.path)):
         if not overwrite and (finished := cell.finished()) is not None:
             logger.info("already measured: %s (overwrite=true runs it again)", cell.path)
             _warn_of_other_options(finished, watch)
@@ -102,21 +102,6 @@ def _rows(cell: Cell, scorer: Scorer, parts: Parts, tracker: Tracker) -> list[Ro
             step.to(len(rows))
             tracker.progress(step.done, step.total)
     return in_trial_order(rows, (trial.id for trial in cell.trials))
-
-
-@contextmanager
-def _lock(path: Path) -> Iterator[None]:
-    """Keeps concurrent jobs of one cell apart: the second waits and finds the first's record."""
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(path.with_suffix(".lock"))
-        lock.acquire()
-    except OSError as error:
-        raise records.unwritable(path, error) from error
-    try:
-        yield
-    finally:
-        lock.release()
 
 
 def keep(path: Path, body: Body, watch: Stopwatch) -> Record:

@@ -4,10 +4,12 @@ import hashlib
 import json
 import os
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from filelock import FileLock
 from pydantic import ValidationError
 
 from worldbench.errors import EnvironmentFault, RecordError
@@ -73,6 +75,29 @@ def unwritable(path: Path, error: OSError) -> EnvironmentFault:
         fix="choose another with records=DIR, --out DIR or, for the cache, WORLDBENCH_CACHE; or "
         "free space. Finished batches are kept and the same command resumes",
     )
+
+
+@contextmanager
+def locked(path: Path, refuse: Callable[[OSError], EnvironmentFault]) -> Iterator[None]:
+    """Keeps concurrent processes apart while one makes ``path``; the others wait.
+
+    Args:
+        path: What is made; the lock file stands beside it, in a folder made if need be.
+        refuse: Builds the error for a folder that cannot be written.
+
+    Raises:
+        EnvironmentFault: What ``refuse`` built.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(path.with_suffix(".lock"))
+        lock.acquire()
+    except OSError as error:
+        raise refuse(error) from error
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def write(path: Path, record: Record) -> None:

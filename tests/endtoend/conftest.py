@@ -1,12 +1,10 @@
 """A small data set of real files, and the command line as a function."""
 
-import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
-from hydra.core.global_hydra import GlobalHydra
 from small_bench import FRAMES, Bench, Clips, write_avi
 
 from worldbench.data.video import encode
@@ -30,15 +28,8 @@ def clips(tmp_path_factory: pytest.TempPathFactory, moving_patch: Callable[..., 
 
 
 @pytest.fixture(autouse=True)
-def _clean_process(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
-    """Hydra keeps state and handlers for the process; sweeps write where they are started."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("HYDRA_FULL_ERROR", "1")
-    root = logging.getLogger()
-    handlers, level = root.handlers[:], root.level
-    yield
-    root.handlers[:], root.level = handlers, level
-    GlobalHydra.instance().clear()
+def _clean(clean_process: None) -> None:
+    """Applies to every test here."""
 
 
 @pytest.fixture

@@ -28,14 +28,19 @@ def render(board: Board) -> dict[str, bytes]:
     return {path: text.encode("utf-8", "backslashreplace") for path, text in texts.items()}
 
 
-def write(board: Board, out: Path) -> None:
+def write(board: Board, out: Path) -> list[Path]:
     """Writes all renderings below ``out``, each atomically.
+
+    Returns:
+        The files written.
 
     Raises:
         EnvironmentFault: If the folder cannot be written.
     """
-    for path, content in render(board).items():
-        write_atomic(out / path, content)
+    contents = {out / path: content for path, content in render(board).items()}
+    for path, content in contents.items():
+        write_atomic(path, content)
+    return list(contents)
 
 
 def stale(board: Board, out: Path) -> str:
