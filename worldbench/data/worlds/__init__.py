@@ -1,0 +1,1 @@
+"""The procedural worlds: simulated, rendered clips whose truth is known exactly."""
