@@ -1,0 +1,80 @@
+"""Plans give the sets they promise, the same whatever the workers."""
+
+from collections import Counter
+
+import pytest
+
+from worldbench.data.worlds.sets import SETS, LabelledPlan, MixturePlan, QuadPlan
+from worldbench.errors import DataError
+
+
+def quiet(done: int, total: int) -> None:
+    assert 0 < done <= total
+
+
+def test_a_mixture_has_its_splits() -> None:
+    content = MixturePlan("m", "", "drop", {"train": 3, "test": 5}).make(1, quiet)
+    assert Counter(clip.split for clip in content.clips) == {"train": 3, "test": 5}
+    assert len({clip.track.digest for clip in content.clips}) == 8
+
+
+@pytest.mark.parametrize("label", ["motion", "appearance", "combined"])
+def test_labelled_sets_have_sixteen_even_classes(label: str) -> None:
+    content = LabelledPlan("l", "", label, {"train": 2, "test": 1}).make(1, quiet)
+    assert len(content.clips) == 48
+    assert set(Counter((c.split, c.label) for c in content.clips).values()) == {1, 2}
+    assert len({c.label for c in content.clips}) == 16
+    for clip in content.clips[::5]:
+        words = clip.label.split()
+        told = " ".join(str(clip.factors[f]) for f in ("colour", "shape", "event"))
+        assert all(word in told for word in words)
+
+
+def test_quads_come_with_their_controls_and_what_was_refused() -> None:
+    plan = QuadPlan("q", "", {"presence": 4, "both_possible": 1}, {"truck": 2})
+    content = plan.make(1, quiet)
+    conditions = Counter(quad.condition for quad in content.quads)
+    assert conditions == {"occluded": 4, "visible": 4, "both_possible": 1}
+    assert len(content.clips) == 2 * 9 + 2
+    known = {clip.id: clip for clip in content.clips}
+    assert len(known) == len(content.clips)
+    for quad in content.quads:
+        assert {known[clip].cluster for clip in quad.clips} == {quad.cluster}
+        assert quad.stop - quad.start >= 2
+    assert sum(quad.factors["distribution"] == "out" for quad in content.quads) == 2
+    assert content.drawn["presence"] == 4 + sum(
+        n for why, n in content.rejected.items() if why.startswith("presence:")
+    )
+
+
+def test_workers_do_not_change_a_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("worldbench.data.worlds.simulate._WORTH_PROCESSES", 1)
+    plan = QuadPlan("q", "", {"colour": 3, "slide (screen)": 2})
+    assert plan.make(1, quiet).digest == plan.make(2, quiet).digest
+
+
+def test_plans_that_differ_have_different_digests() -> None:
+    digests = {plan.digest for plan in SETS.values()}
+    assert len(digests) == len(SETS)
+
+
+def test_a_kind_that_never_makes_a_quad_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    from worldbench.data.worlds import sets
+
+    monkeypatch.setattr(sets, "_REDRAWS", 3)
+    monkeypatch.setitem(sets._QUADS, "slide (screen)", ("hidden_piece", {"hide": "in_view"}))
+    with pytest.raises(DataError, match="identical run too short"):
+        QuadPlan("q", "", {"slide (screen)": 1}).make(1, quiet)
+
+
+def test_the_sets_that_suites_and_the_demo_use_exist() -> None:
+    assert {
+        "worlds",
+        "permanence_quick",
+        "permanence_full",
+        "consistency3d_quick",
+        "consistency3d_full",
+        "worlds_motion",
+        "worlds_appearance",
+        "worlds_combined",
+    } <= set(SETS)
