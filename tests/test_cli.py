@@ -1,4 +1,5 @@
 import json
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -7,7 +8,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from worldbench import __version__, cli
+from worldbench import __version__, cli, data_commands
 from worldbench.compose import compose
 
 CONF = Path(__file__).parents[1] / "conf"
@@ -44,6 +45,18 @@ def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Pa
     return install
 
 
+@pytest.fixture
+def worlds_by_hand(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """One simulated set of two clips, labelled by what happens, instead of all others."""
+    from worldbench.data.worlds import sets
+
+    plan = sets.LabelledPlan("by_hand", "few", "motion", {"test": 1})
+    few = dict(list(sets._classes("motion").items())[:2])
+    monkeypatch.setattr(sets, "_classes", lambda label: few)
+    monkeypatch.setattr(sets, "SETS", {"by_hand": plan})
+    monkeypatch.setenv("WORLDBENCH_CACHE", str(tmp_path / "cache"))
+
+
 def write_adapter(folder: Path, name: str, **options: object) -> Path:
     path = folder / "adapter" / f"{name}.yaml"
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -65,7 +78,10 @@ def fails(said: Said, code: int, *words: str) -> str:
 # --- what stays fast ------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("words", [["--help"], ["list"], ["show", "copy_last"], ["run", "--help"]])
+@pytest.mark.parametrize(
+    "words",
+    [["--help"], ["list"], ["show", "copy_last"], ["run", "--help"], ["data", "--help"]],
+)
 def test_answers_about_names_import_nothing_heavy(words: list[str]) -> None:
     code = (
         f"import sys; from worldbench.cli import main; main({words!r})\n"
@@ -81,6 +97,10 @@ def test_answers_about_names_import_nothing_heavy(words: list[str]) -> None:
 def test_commands_are_frozen() -> None:
     """A command that goes or changes its name breaks scripts: change this test on purpose only."""
     assert list(cli.COMMANDS) == ["run", "check", "list", "show", "data", "leaderboard", "verify"]
+
+
+def test_actions_of_data_are_frozen() -> None:
+    assert list(data_commands.ACTIONS) == ["list", "build", "preview", "export", "contexts"]
 
 
 def test_options_of_a_run_are_frozen() -> None:
@@ -157,6 +177,21 @@ def test_every_command_has_help(command: str, capsys: Said) -> None:
     assert f"usage: worldbench {command}" in capsys.readouterr().out
 
 
+def test_help_of_data_shows_every_action(capsys: Said) -> None:
+    assert cli.main(["data", "--help"]) == 0
+    said = capsys.readouterr().out
+    assert all(f"  {action} " in said for action in data_commands.ACTIONS)
+    assert cli.main(["data"]) == 2
+
+
+@pytest.mark.parametrize("action", sorted(data_commands.ACTIONS))
+def test_every_action_of_data_has_help(action: str, capsys: Said) -> None:
+    with pytest.raises(SystemExit) as exit:
+        cli.main(["data", action, "--help"])
+    assert exit.value.code == 0
+    assert f"usage: worldbench data {action}" in capsys.readouterr().out
+
+
 def test_help_of_run_shows_every_option_with_its_comment(capsys: Said) -> None:
     assert cli.main(["run", "--help"]) == 0
     said = capsys.readouterr().out
@@ -182,6 +217,34 @@ def test_show_gives_the_file_with_its_options(capsys: Said) -> None:
     said = capsys.readouterr().out
     assert (CONF / "adapter" / "video_folder.yaml").read_text().rstrip() in said
     assert "adapter.OPTION=VALUE" in said
+
+
+def test_data_list_tells_sets_and_families(capsys: Said) -> None:
+    assert cli.main(["data", "list"]) == 0
+    sets, _, families = capsys.readouterr().out.partition("families")
+    assert "permanence_quick" in sets
+    assert "worlds_motion" in sets
+    assert sets.count("\n  worlds_") == 6
+    assert re.search(r"permanence_quick .*\n +(\d+ clips, \d+ quads|not made yet)", sets)
+    assert "occluder_pass" in families
+
+
+@pytest.mark.usefixtures("worlds_by_hand")
+def test_a_set_is_built_previewed_and_exported(tmp_path: Path, capsys: Said) -> None:
+    assert cli.main(["data", "build", "by_hand", "--size", "16"]) == 0
+    assert "2 clips, 0 quads in" in capsys.readouterr().out
+    assert cli.main(["data", "preview", "by_hand", "--out", str(tmp_path), "--clips", "1"]) == 0
+    shown = [Path(line) for line in capsys.readouterr().out.splitlines()]
+    assert [path.name for path in shown if path.is_file()] == [
+        "by_hand-sheet.png",
+        "by_hand-wall.mp4",
+    ]
+    words = ["export", "by_hand", str(tmp_path / "k"), "--layout", "kinetics", "--size", "16"]
+    assert cli.main(["data", *words]) == 0
+    assert f"2 files written, 0 kept in {tmp_path / 'k'}" in capsys.readouterr().out
+    assert len(list((tmp_path / "k").glob("*.mp4"))) == 2
+    assert cli.main(["data", "list"]) == 0
+    assert "2 clips\n" in capsys.readouterr().out  # simulated, and not built at its own size
 
 
 def test_a_reader_that_stops_reading_is_no_failure() -> None:
@@ -221,6 +284,17 @@ def test_an_unknown_name_is_told_with_the_nearest_and_all_others(
     said = fails(capsys, 2, "run", *words)
     assert f"unknown {group} {name!r} (did you mean {near!r}?)" in said
     assert other in said.partition("accepted:")[2]
+
+
+def test_names_of_worlds_are_told_with_the_nearest(tmp_path: Path, capsys: Said) -> None:
+    assert "unknown action of data 'biuld' (did you mean 'build'?)" in fails(
+        capsys, 2, "data", "biuld"
+    )
+    said = fails(capsys, 2, "data", "build", "permanence_quik")
+    assert "unknown set of worlds 'permanence_quik' (did you mean 'permanence_quick'?)" in said
+    assert "did you mean 'collide'?" in fails(capsys, 2, "data", "preview", "colide")
+    words = ["export", "worlds_motion_quik", str(tmp_path), "--layout", "ssv2"]
+    assert "did you mean 'worlds_motion_quick'?" in fails(capsys, 2, "data", *words)
 
 
 @pytest.mark.parametrize("command", ["check", "run"])

@@ -10,14 +10,13 @@ Exit codes:
     130  interrupted; finished batches are kept and the same command resumes
 """
 
-import argparse
-import logging
 import sys
 from collections.abc import Callable, Sequence
 from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 
 from worldbench import __version__
+from worldbench.command import command_parser, log_plainly
 from worldbench.errors import EnvironmentFault, UsageError, WorldbenchError, unknown_name
 
 COMMANDS = {
@@ -25,7 +24,7 @@ COMMANDS = {
     "check": "put an adapter through the conformance kit: worldbench check adapter=NAME",
     "list": "list adapters, suites, data and trackers, also from installed packages",
     "show": "show one configuration with its options: worldbench show NAME",
-    "data": "export contexts for closed systems: worldbench data contexts data=… --out DIR",
+    "data": "list, build, preview and export data; contexts for closed systems",
     "leaderboard": "build the board from records; --check exits 1 when it is stale",
     "verify": "run a record again and compare: worldbench verify RECORD",
 }
@@ -115,11 +114,11 @@ def _run(arguments: list[str]) -> int:
 
 
 def _check(arguments: list[str]) -> int:
-    parser = _parser("check", "Put an adapter through the conformance kit.")
+    parser = command_parser("check", "Put an adapter through the conformance kit.")
     parser.add_argument("overrides", nargs="+", metavar="adapter=NAME", help="and its options")
     parser.add_argument("--config-dir", help="a folder with your own configurations")
     given = parser.parse_intermixed_args(arguments)
-    _log_plainly()
+    log_plainly()
     from worldbench.conformance import check_configured
 
     return 0 if check_configured(given.overrides, given.config_dir) else 1
@@ -128,7 +127,7 @@ def _check(arguments: list[str]) -> int:
 def _list(arguments: list[str]) -> int:
     from worldbench import registry
 
-    parser = _parser("list", "List what can be combined.")
+    parser = command_parser("list", "List what can be combined.")
     kinds = {f"{group}s" if group != "data" else "data": group for group in registry.GROUPS}
     parser.add_argument("kind", nargs="?", help=", ".join(kinds))
     parser.add_argument("--config-dir", help="a folder with your own configurations")
@@ -152,7 +151,7 @@ def _list(arguments: list[str]) -> int:
 def _show(arguments: list[str]) -> int:
     from worldbench import registry
 
-    parser = _parser("show", "Show a configuration with its options.")
+    parser = command_parser("show", "Show a configuration with its options.")
     parser.add_argument("name")
     parser.add_argument("--config-dir", help="a folder with your own configurations")
     given = parser.parse_args(arguments)
@@ -169,27 +168,18 @@ def _show(arguments: list[str]) -> int:
 
 
 def _data(arguments: list[str]) -> int:
-    parser = _parser("data", "Export the contexts of a suite's trials for closed systems.")
-    parser.add_argument("action", choices=["contexts"])
-    parser.add_argument("overrides", nargs="*", metavar="data=NAME", help="data and suite options")
-    parser.add_argument("--out", required=True, type=Path, help="folder for the clips")
-    parser.add_argument("--config-dir", help="a folder with your own configurations")
-    given = parser.parse_intermixed_args(arguments)
-    _log_plainly()
-    from worldbench.contexts import export_contexts
+    from worldbench.data_commands import data
 
-    count = export_contexts(given.overrides, given.out, given.config_dir)
-    print(f"{count} contexts and items.jsonl in {given.out}")
-    return 0
+    return data(arguments)
 
 
 def _leaderboard(arguments: list[str]) -> int:
-    parser = _parser("leaderboard", "Build the board from records.")
+    parser = command_parser("leaderboard", "Build the board from records.")
     parser.add_argument("--records", type=Path, default=Path("reports/records"))
     parser.add_argument("--out", type=Path, default=Path("reports"))
     parser.add_argument("--check", action="store_true", help="write nothing; exit 1 when stale")
     given = parser.parse_args(arguments)
-    _log_plainly()
+    log_plainly()
     if not given.records.is_dir():
         raise UsageError(
             "no records folder",
@@ -213,27 +203,17 @@ def _leaderboard(arguments: list[str]) -> int:
 
 
 def _verify(arguments: list[str]) -> int:
-    parser = _parser("verify", "Run a record again and compare.")
+    parser = command_parser("verify", "Run a record again and compare.")
     parser.add_argument("record", type=Path)
     parser.add_argument("overrides", nargs="*", metavar="data.root=DIR", help="what moved since")
     parser.add_argument("--limit", type=int, help="compare the rows of N trials only")
     given = parser.parse_intermixed_args(arguments)
-    _log_plainly()
+    log_plainly()
     from worldbench.verify import verify
 
     outcome = verify(given.record, given.overrides, given.limit)
     print(outcome.report)
     return 0 if outcome.agrees else 1
-
-
-def _parser(command: str, description: str) -> argparse.ArgumentParser:
-    return argparse.ArgumentParser(
-        prog=f"worldbench {command}", description=description, allow_abbrev=False
-    )
-
-
-def _log_plainly() -> None:
-    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,1 @@
+"""Sets for people and for other readers: contact sheets, clip walls, exported layouts."""
