@@ -10,6 +10,7 @@ import yaml
 
 from worldbench import __version__, cli, data_commands
 from worldbench.compose import compose
+from worldbench.data.worlds.sets import SETS
 
 CONF = Path(__file__).parents[1] / "conf"
 HEAVY = ("torch", "hydra", "wandb", "cv2", "numpy", "pyarrow", "scipy", "av")
@@ -115,7 +116,7 @@ def test_options_of_a_run_are_frozen() -> None:
     assert dict(groups) == {
         "adapter": "???",
         "suite": "video_distance",
-        "data": "moving_shapes",
+        "data": "worlds",
         "tracker": "none",
         "experiment": None,
     }
@@ -148,8 +149,8 @@ def test_names_that_come_with_the_package_are_frozen(capsys: Said) -> None:
         listed["adapter"]
     )
     assert "video_distance" in listed["suite"]
-    layouts = {"folder", "class_folders", "kinetics", "path_label", "ssv2", "moving_shapes"}
-    assert set(listed["data"]) == layouts
+    layouts = {"folder", "class_folders", "kinetics", "path_label", "ssv2"}
+    assert set(listed["data"]) == layouts | set(SETS)
 
 
 # --- answers --------------------------------------------------------------------------------------

@@ -139,12 +139,13 @@ def _list(arguments: list[str]) -> int:
             raise unknown_name("kind", given.kind, kinds, fix="worldbench list")
         groups = [wanted]
     found = {group: registry.entries(group, given.config_dir) for group in groups}
+    width = max((len(name) for named in found.values() for name in named), default=0)
     for group, named in found.items():
         print(f"{group}=")
         for entry in named.values():
             origin = "" if entry.origin == "worldbench" else f"  ({entry.origin})"
             family = f"[{entry.family}] " if entry.family else ""
-            print(f"  {entry.name:<16} {family}{entry.summary}{origin}")
+            print(f"  {entry.name:<{width}} {family}{entry.summary}{origin}")
     return 0
 
 

@@ -16,7 +16,7 @@ from torch.utils._pytree import tree_leaves
 
 from worldbench.data.worlds.families import family
 from worldbench.data.worlds.pictures.render import render_rgb
-from worldbench.data.worlds.simulate import cores, simulate
+from worldbench.data.worlds.simulation import cores, simulate
 from worldbench.data.worlds.spec import SceneSpec
 from worldbench.data.worlds.stream import track_blocks, training_clips
 from worldbench.data.worlds.track import Track

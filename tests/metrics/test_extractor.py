@@ -1,11 +1,10 @@
-"""The corruption ladder runs on textured shapes in motion, in features projected as suites do."""
+"""The corruption ladder runs on clips of the worlds, in features projected as suites do."""
 
 import warnings
 from collections.abc import Callable
 from functools import cache
 from itertools import pairwise
 
-import numpy as np
 import pytest
 import torch
 from sklearn.decomposition import PCA
@@ -13,7 +12,9 @@ from torch import Tensor
 from torch.nn import functional
 
 from worldbench.batches import to_video
-from worldbench.data.moving_shapes import ShapesSpec, draw
+from worldbench.data.worlds.families import family
+from worldbench.data.worlds.pictures import render_rgb
+from worldbench.data.worlds.simulation import simulate
 from worldbench.errors import DataError, EnvironmentFault, UsageError
 from worldbench.metrics import effnet
 from worldbench.metrics.card import require_same_card
@@ -36,9 +37,10 @@ def extractor() -> EffnetLite0Dt:
 
 
 @cache
-def shapes(split: str, count: int) -> Tensor:
-    videos = np.stack([draw(ShapesSpec(), split, i)[1][::2][:FRAMES] for i in range(count)])
-    return to_video(torch.from_numpy(videos))
+def worlds(split: str, count: int) -> Tensor:
+    specs = family("train_random").specs(count, 0, split=split)
+    videos = render_rgb([simulate(spec) for spec in specs])
+    return to_video(videos[:, ::2][:, :FRAMES])
 
 
 def noise(*shape: int, seed: int = 0) -> Tensor:
@@ -54,8 +56,8 @@ def test_the_network_agrees_with_an_independent_implementation(side):
         oracle = EfficientNet.from_pretrained(
             "efficientnet-lite0", weights_path=str(effnet.weights_path()), image_size=side
         ).eval()
-    # Frames of noise and of shapes: both ends of what the network meets.
-    frames = torch.cat([noise(1, 3, side, side), _resized(shapes("validate", 2)[:, 0], side)])
+    # Frames of noise and of the worlds: both ends of what the network meets.
+    frames = torch.cat([noise(1, 3, side, side), _resized(worlds("test", 2)[:, 0], side)])
     with torch.inference_mode():
         expected = oracle.extract_features(2 * frames - 1).mean(dim=(2, 3))
         found = effnet.load()(2 * frames - 1)
@@ -127,13 +129,13 @@ def test_features_of_a_still_video_have_no_change(extractor):
 
 
 def test_features_do_not_depend_on_the_batch(extractor):
-    video = shapes("validate", 5)
+    video = worlds("test", 5)
     alone = torch.cat([extractor(clip[None]) for clip in video])
     torch.testing.assert_close(extractor(video), alone, atol=1e-5, rtol=0)
 
 
 def test_reversing_time_changes_no_feature_and_shuffling_does(extractor):
-    video = shapes("validate", 2)
+    video = worlds("test", 2)
     torch.testing.assert_close(extractor(video.flip(1)), extractor(video), atol=1e-5, rtol=0)
     shuffled = extractor(video[:, [0, 4, 1, 5, 2, 6, 3, 7]])
     change = slice(effnet.FEATURES, None)
@@ -180,7 +182,7 @@ def shuffled(video: Tensor, level: float) -> Tensor:
 
 
 LADDER = {
-    "noise": (noisier, (0.25, 0.5, 1.0)),
+    "noise": (noisier, (0.05, 0.25, 1.0)),
     "blur": (blurrier, (0.25, 0.5, 1.0)),
     "freeze": (frozen, (0.25, 0.5, 1.0)),
     "shuffle": (shuffled, (0.25, 0.5, 1.0)),
@@ -197,7 +199,7 @@ def test_distances_rise_with_every_step_of_corruption(extractor, corruption, cli
     corrupt, levels = LADDER[corruption]
     frechet, kernel = [0.0], [kernel_distance(real, real)]
     for level in levels:
-        features = projection(extractor(corrupt(shapes("validate", clips), level)))
+        features = projection(extractor(corrupt(worlds("test", clips), level)))
         frechet.append(frechet_distance(features, real))
         kernel.append(kernel_distance(features, real))
     assert all(a < b for a, b in pairwise(frechet)), frechet
@@ -207,8 +209,8 @@ def test_distances_rise_with_every_step_of_corruption(extractor, corruption, cli
 
 @cache
 def reference(extractor: EffnetLite0Dt, clips: int) -> tuple[Projection, Tensor]:
-    projection = fit_projection(extractor(shapes("train", clips)), 16)
-    return projection, projection(extractor(shapes("validate", clips)))
+    projection = fit_projection(extractor(worlds("train", clips)), 16)
+    return projection, projection(extractor(worlds("test", clips)))
 
 
 def features_like(n: int, d: int) -> Tensor:
@@ -245,8 +247,8 @@ def test_too_few_clips_cannot_span_the_components(n):
 
 
 def test_the_card_is_labelled_by_extractor_and_components():
-    assert projected_card(64, "moving_shapes 0123").label == "effnetlite0-dt-pca64"
-    assert projected_card(16, "moving_shapes 0123").label == "effnetlite0-dt-pca16"
+    assert projected_card(64, "worlds 0123").label == "effnetlite0-dt-pca64"
+    assert projected_card(16, "worlds 0123").label == "effnetlite0-dt-pca16"
     assert projected_card(64, "x").dim == 64
 
 

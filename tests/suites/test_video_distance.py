@@ -13,9 +13,10 @@ from worldbench.adapters.linear_flow import LinearFlow
 from worldbench.adapters.real_future import RealFuture
 from worldbench.adapters.still import ContextMean, CopyLast
 from worldbench.batches import clip_batches
-from worldbench.data.moving_shapes import ShapesSpec
 from worldbench.data.real import VideoData
 from worldbench.data.source import Clip
+from worldbench.data.worlds.plans import MixturePlan
+from worldbench.data.worlds.sets import SETS
 from worldbench.errors import ContractError, DataError, UsageError
 from worldbench.metrics.frame import PSNR_CEILING, frame_psnr
 from worldbench.schema import AdapterCard, MetricResult
@@ -412,11 +413,11 @@ def test_a_training_split_that_is_too_small_is_refused_and_not_replaced(small_da
 
 
 def test_without_a_training_split_the_embedded_clips_serve(small_data, monkeypatch):
-    spec = ShapesSpec(train=24, validate=6)
-    monkeypatch.setattr("worldbench.data.embedded.ShapesSpec", lambda: spec)
+    small = MixturePlan("worlds", "", "drop", {"train": 24, "test": 6})
+    monkeypatch.setitem(SETS, "worlds", small)
     data = VideoData("small", str(small_data), **FORMAT)
     source = training_source(data, 4)
-    assert "moving_shapes/train " in extractor_card(data, 4).preprocessing
+    assert "worlds " in extractor_card(data, 4).preprocessing
     assert source.info.clips == 24
     scorer = SUITE.scorer(data, SETTING)
     assert len(measure(data, scorer, CopyLast()).metrics) == 9

@@ -24,17 +24,17 @@ _MOST_TRAINING_CLIPS = 2048  # beyond it a projection of tens of components no l
 def training_source(data: ClipSource, components: int) -> ClipSource:
     """Chooses the data that the projection is fitted on, never what is scored.
 
-    The data's own training split if it names one, otherwise the embedded ``moving_shapes``. The
-    card says which it was.
+    The data's own training split if it names one, otherwise that of the embedded ``worlds``.
+    The card says which it was.
 
     Raises:
         DataError: If there are fewer than four clips per component, or a file is in both splits.
     """
     own, least = data.train, _CLIPS_PER_COMPONENT * components
     if own is None:
-        from worldbench.data.embedded import MovingShapes
+        from worldbench.data.worlds.data import WorldData
 
-        own = MovingShapes(split="train")
+        own = WorldData("worlds", split="train")
     count = own.info.clips
     if count < least:
         raise DataError(

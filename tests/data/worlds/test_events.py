@@ -6,7 +6,7 @@ from sklearn.ensemble import RandomForestClassifier
 
 from worldbench.data.worlds.families import family
 from worldbench.data.worlds.families.events import EVENTS
-from worldbench.data.worlds.simulate import simulate
+from worldbench.data.worlds.simulation import simulate
 from worldbench.data.worlds.spec import SceneSpec
 from worldbench.data.worlds.track import Track
 

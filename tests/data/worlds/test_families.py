@@ -10,7 +10,7 @@ from worldbench.data.worlds import camera
 from worldbench.data.worlds.families import FAMILIES, family, stage
 from worldbench.data.worlds.palette import COLOURS, OOD_COLOURS
 from worldbench.data.worlds.scene import vec
-from worldbench.data.worlds.simulate import simulate
+from worldbench.data.worlds.simulation import simulate
 from worldbench.data.worlds.spec import SceneSpec
 from worldbench.data.worlds.track import Track
 from worldbench.errors import UsageError

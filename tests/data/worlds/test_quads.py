@@ -6,10 +6,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from worldbench.data.worlds import quads
+from worldbench.data.worlds import fairness, quads
+from worldbench.data.worlds.fairness import Unqualified
 from worldbench.data.worlds.families import family
 from worldbench.data.worlds.pictures.render import render
-from worldbench.data.worlds.quads import PERMANENCE, RIGIDITY, Quad, Unqualified
+from worldbench.data.worlds.quads import PERMANENCE, RIGIDITY, Quad
 from worldbench.data.worlds.spec import SceneSpec
 from worldbench.errors import DataError, UsageError
 
@@ -100,7 +101,7 @@ def test_what_permanence_quads_differ_in_is_out_of_sight(violation: str) -> None
     fixed = {"motion": "steady"} if violation in ("speed", "count") else {}
     for quad in found("occluder_pass", violation, 2, **fixed):
         a, p = quad.videos
-        assert quad.stop - quad.start >= quads.MIN_RUN
+        assert quad.stop - quad.start >= fairness.MIN_RUN
         assert (a[quad.start : quad.stop] == p[quad.start : quad.stop]).all()
         assert (a[quad.start - 1] != p[quad.start - 1]).any()
         assert (a[quad.stop] != p[quad.stop]).any()
@@ -196,7 +197,7 @@ def test_a_spec_that_hides_nothing_is_refused() -> None:
 def test_an_unfair_splice_is_caught(presence: list[Quad]) -> None:
     quad = presence[0]
     with pytest.raises(DataError, match="not balanced"):
-        quads.check(*quad.videos, quad.start - 2, quad.stop)
+        fairness.check(*quad.videos, quad.start - 2, quad.stop)
 
 
 def test_unknown_violations_and_families_without_the_factor_are_told() -> None:

@@ -4,7 +4,8 @@ from collections import Counter
 
 import pytest
 
-from worldbench.data.worlds.sets import SETS, LabelledPlan, MixturePlan, QuadPlan
+from worldbench.data.worlds.plans import LabelledPlan, MixturePlan, QuadPlan
+from worldbench.data.worlds.sets import SETS
 from worldbench.errors import DataError
 
 
@@ -48,7 +49,7 @@ def test_quads_come_with_their_controls_and_what_was_refused() -> None:
 
 
 def test_workers_do_not_change_a_set(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("worldbench.data.worlds.simulate._WORTH_PROCESSES", 1)
+    monkeypatch.setattr("worldbench.data.worlds.simulation._WORTH_PROCESSES", 1)
     plan = QuadPlan("q", "", {"colour": 3, "slide (screen)": 2})
     assert plan.make(1, quiet).digest == plan.make(2, quiet).digest
 
@@ -59,10 +60,10 @@ def test_plans_that_differ_have_different_digests() -> None:
 
 
 def test_a_kind_that_never_makes_a_quad_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
-    from worldbench.data.worlds import sets
+    from worldbench.data.worlds import plans
 
-    monkeypatch.setattr(sets, "_REDRAWS", 3)
-    monkeypatch.setitem(sets._QUADS, "slide (screen)", ("hidden_piece", {"hide": "in_view"}))
+    monkeypatch.setattr(plans, "_REDRAWS", 3)
+    monkeypatch.setitem(plans.QUADS, "slide (screen)", ("hidden_piece", {"hide": "in_view"}))
     with pytest.raises(DataError, match="identical run too short"):
         QuadPlan("q", "", {"slide (screen)": 1}).make(1, quiet)
 

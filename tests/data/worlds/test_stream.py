@@ -5,9 +5,9 @@ from collections import Counter
 import pytest
 import torch
 
-from worldbench.data.worlds import simulate as simulating
+from worldbench.data.worlds import simulation as simulating
 from worldbench.data.worlds.pictures.render import render_rgb
-from worldbench.data.worlds.simulate import cores, in_parallel, simulate
+from worldbench.data.worlds.simulation import cores, in_parallel, simulate
 from worldbench.data.worlds.spec import SceneSpec
 from worldbench.data.worlds.stream import track_blocks, training_clips
 from worldbench.errors import EnvironmentFault, UsageError

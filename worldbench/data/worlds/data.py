@@ -10,6 +10,7 @@ from jaxtyping import UInt8
 
 from worldbench.data.source import Clip
 from worldbench.data.worlds.content import Content, WorldClip
+from worldbench.data.worlds.storage import shards
 from worldbench.data.worlds.storage.build import Built, content_of, no_clip, render_content, sides
 from worldbench.data.worlds.track import Track
 from worldbench.errors import UsageError, unknown_name
@@ -125,10 +126,10 @@ class WorldData:
 
     @property
     def info(self) -> DataInfo:
-        """Identity and counts. The digest is of tracks: pixels may differ by a level."""
+        """Identity and counts. The digest is of tracks and of the renderer's version."""
         return DataInfo(
             name=self.name,
-            digest=digest(["worlds", self.content.digest, self.split]),
+            digest=digest(["worlds", self.content.digest, shards.RENDERER, self.split]),
             clips=len(self._chosen),
             clusters=len({clip.cluster for clip in self._chosen.values()}),
         )

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from worldbench.data.worlds.content import Tell
 from worldbench.data.worlds.pictures.render import render_rgb
-from worldbench.data.worlds.simulate import Block, blocks_in_parallel
+from worldbench.data.worlds.simulation import Block, blocks_in_parallel
 from worldbench.data.worlds.spec import SceneSpec
 from worldbench.data.worlds.track import Track
 

@@ -13,7 +13,7 @@ _COMMON = {"shape": props.SHAPE, "colour": props.COLOUR, "camera": props.CAMERA}
 
 def _collide(draw: Draw) -> Scene:
     wide, side = props.half_width(draw), draw.sign("side")
-    elastic = {"elastic": 1.0, "dull": 0.3}[draw.text("impact")]
+    elastic = {"elastic": 0.95, "dull": 0.3}[draw.text("impact")]
     first = replace(target(draw), friction=0.0, restitution=elastic)
     second = replace(props.thing(draw, "other"), friction=0.0, restitution=elastic)
     second = replace(
@@ -105,7 +105,7 @@ FAMILIES = (
         {
             **_COMMON,
             "meeting": Factor(("head-on", "resting"), "whether the other one comes or waits"),
-            "impact": Factor(("elastic", "dull"), "restitution 1 or .3"),
+            "impact": Factor(("elastic", "dull"), "restitution .95 or .3"),
             "other": Factor(("lighter", "equal", "heavier"), "density of the other one"),
             "hit": Factor(("centre", "glancing"), "how squarely they meet"),
         },

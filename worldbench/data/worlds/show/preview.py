@@ -14,7 +14,7 @@ from worldbench.data.worlds.families import FAMILIES
 from worldbench.data.worlds.pictures.render import Rendered, render
 from worldbench.data.worlds.show.sheet import FROM_A, FROM_P, MARGIN, Row, contact_sheet, wrap
 from worldbench.data.worlds.show.wall import clip_wall, panel
-from worldbench.data.worlds.simulate import simulate
+from worldbench.data.worlds.simulation import simulate
 from worldbench.data.worlds.storage.build import content_of
 from worldbench.data.worlds.storage.shards import SUPERSAMPLE
 from worldbench.errors import unknown_name

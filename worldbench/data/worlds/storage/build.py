@@ -14,7 +14,7 @@ from jaxtyping import UInt8
 from worldbench.cache import cache_folder, cache_lock
 from worldbench.data.worlds import sets
 from worldbench.data.worlds.content import Content, SetPlan
-from worldbench.data.worlds.simulate import cores
+from worldbench.data.worlds.simulation import cores
 from worldbench.data.worlds.storage import samples, shards, store
 from worldbench.errors import DataError, UsageError, unknown_name
 from worldbench.progress import Progress

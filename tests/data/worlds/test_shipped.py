@@ -1,0 +1,52 @@
+"""What is committed is what the code makes."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from worldbench.data import worlds
+from worldbench.data.worlds.families import FAMILIES
+from worldbench.data.worlds.sets import SETS
+from worldbench.data.worlds.show import gallery
+from worldbench.data.worlds.storage import store
+from worldbench.data.worlds.storage.build import shipped_bytes
+
+SHIPPED = [name for name in SETS if shipped_bytes(name) is not None]
+PAGE = Path(__file__).parents[3] / "reports" / "worlds"
+
+
+def test_the_everyday_sets_are_shipped() -> None:
+    quick = {name for name in SETS if name.endswith("_quick")}
+    assert {"worlds", *quick} == set(SHIPPED)
+
+
+@pytest.mark.parametrize("name", SHIPPED)
+def test_shipped_sets_are_those_of_their_plans(name: str) -> None:
+    packed = shipped_bytes(name)
+    assert packed is not None
+    assert store.read_label(packed).plan == SETS[name].digest, "ship the set again"
+    # About two kilobytes a clip were planned for; the wheel must stay small.
+    assert len(packed) < 1000 * store.read_label(packed).clips
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", SHIPPED)
+def test_simulating_a_shipped_set_again_gives_the_same_tracks(name: str) -> None:
+    packed = shipped_bytes(name)
+    assert packed is not None
+    shipped = store.unpack(packed)
+    assert SETS[name].make(2, lambda done, total: None).digest == shipped.digest
+
+
+def test_the_page_of_the_worlds_is_up_to_date() -> None:
+    page = (PAGE / "README.md").read_text()
+    assert page == gallery.text(), "python -m worldbench.data.worlds.show.gallery reports/worlds"
+    shown = set(re.findall(r"\((\w+)\.jpg\)", page))
+    assert shown == set(FAMILIES) == {path.stem for path in PAGE.glob("*.jpg")}
+
+
+def test_public_names_resolve_and_others_do_not() -> None:
+    assert all(callable(getattr(worlds, name)) for name in worlds.__all__)
+    with pytest.raises(AttributeError, match="no attribute 'rnder'"):
+        _ = worlds.rnder
