@@ -49,11 +49,11 @@ def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Pa
 @pytest.fixture
 def worlds_by_hand(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """One simulated set of two clips, labelled by what happens, instead of all others."""
-    from worldbench.data.worlds import sets
+    from worldbench.data.worlds import plans, sets
 
-    plan = sets.LabelledPlan("by_hand", "few", "motion", {"test": 1})
-    few = dict(list(sets._classes("motion").items())[:2])
-    monkeypatch.setattr(sets, "_classes", lambda label: few)
+    plan = plans.LabelledPlan("by_hand", "few", "motion", {"test": 1})
+    few = dict(list(plans._classes("motion").items())[:2])
+    monkeypatch.setattr(plans, "_classes", lambda label: few)
     monkeypatch.setattr(sets, "SETS", {"by_hand": plan})
     monkeypatch.setenv("WORLDBENCH_CACHE", str(tmp_path / "cache"))
 

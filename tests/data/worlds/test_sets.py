@@ -32,7 +32,7 @@ def test_labelled_sets_have_sixteen_even_classes(label: str) -> None:
 
 
 def test_quads_come_with_their_controls_and_what_was_refused() -> None:
-    plan = QuadPlan("q", "", {"presence": 4, "both_possible": 1}, {"truck": 2})
+    plan = QuadPlan("q", "", {"presence (drop)": 4, "both_possible": 1}, {"truck": 2})
     content = plan.make(1, quiet)
     conditions = Counter(quad.condition for quad in content.quads)
     assert conditions == {"occluded": 4, "visible": 4, "both_possible": 1}
@@ -43,8 +43,8 @@ def test_quads_come_with_their_controls_and_what_was_refused() -> None:
         assert {known[clip].cluster for clip in quad.clips} == {quad.cluster}
         assert quad.stop - quad.start >= 2
     assert sum(quad.factors["distribution"] == "out" for quad in content.quads) == 2
-    assert content.drawn["presence"] == 4 + sum(
-        n for why, n in content.rejected.items() if why.startswith("presence:")
+    assert content.drawn["presence (drop)"] == 4 + sum(
+        n for why, n in content.rejected.items() if why.startswith("presence (drop):")
     )
 
 

@@ -1,6 +1,10 @@
 """Clips for training: the same whatever the workers, balanced, in order."""
 
+import subprocess
+import sys
+import time
 from collections import Counter
+from pathlib import Path
 
 import pytest
 import torch
@@ -68,6 +72,35 @@ def test_a_dying_worker_is_told_with_the_way_out(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(simulating, "_WORTH_PROCESSES", 1)
     with pytest.raises(EnvironmentFault, match="--workers 1"):
         list(in_parallel(die, [1, 2], 2))
+
+
+def test_a_script_without_a_guard_is_told_and_does_not_hang(tmp_path: Path) -> None:
+    script = tmp_path / "unguarded.py"
+    script.write_text(
+        "from worldbench.data.worlds.spec import SceneSpec\n"
+        "from worldbench.data.worlds.stream import track_blocks\n"
+        "list(track_blocks(SceneSpec('truck', 0), 300, workers=2))\n"
+    )
+    done = subprocess.run([sys.executable, script], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 1
+    assert "if __name__ == '__main__':" in done.stderr
+
+
+def test_workers_end_with_a_parent_that_is_killed() -> None:
+    code = (
+        "import os, signal, sys\n"
+        "from worldbench.data.worlds.simulation import _pool\n"
+        "with _pool(1) as pool:\n"
+        "    print(pool.submit(os.getpid).result(), flush=True)\n"
+        "    os.kill(os.getpid(), signal.SIGKILL)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    worker = int(done.stdout)
+    for _ in range(100):
+        if not Path(f"/proc/{worker}").exists():
+            return
+        time.sleep(0.1)
+    raise AssertionError(f"worker {worker} outlives its parent")
 
 
 def test_errors_of_workers_arrive_whole() -> None:

@@ -34,16 +34,18 @@ class WorldClip:
 
 @dataclass(frozen=True)
 class QuadEntry:
-    """A matched quad over two clips: splicing anywhere in [start, stop] gives the same two foils.
+    """A matched quad over two clips that may be spliced anywhere in [start, stop].
+
+    Where the condition is not ``visible`` that gives the same two foils everywhere.
 
     Attributes:
         id: Unique in the set.
         violation: ``presence``, ``shape`` … ``slide``, ``mirror``.
         condition: ``occluded``, ``visible`` or ``both_possible``.
         clips: Ids of A and of its partner P.
-        start: First frame of the run in which A and P are pixel-identical (``occluded``), or of
-            the occluded quad's run (``visible``).
-        stop: Frame after its last.
+        start: First frame of the run in which A and P are pixel-identical; of a ``visible`` control
+            the first of these frames from which on every splice stands out.
+        stop: Frame after the run's last.
         cluster: The scene.
         factors: What distinguishes it.
     """

@@ -4,8 +4,9 @@ from collections import Counter
 from itertools import pairwise
 
 import numpy as np
-from jaxtyping import Bool, Float32, UInt8
+from jaxtyping import Bool, UInt8
 
+from worldbench.data.worlds.pictures.render import render_rgb
 from worldbench.data.worlds.track import Track
 from worldbench.errors import DataError
 
@@ -21,37 +22,6 @@ Video = UInt8[np.ndarray, "t h w 3"]
 
 class Unqualified(DataError):  # noqa: N818 - what the spec is, not what went wrong
     """A spec whose scenes make no quad; redraw it with another seed."""
-
-
-def calm_from(tracks: tuple[Track, Track], start: int, stop: int) -> int:
-    """Returns the first frame of the run from which on no target in view leaps a diameter a frame.
-
-    Raises:
-        Unqualified: If less than two frames are left, a latent step of many models.
-    """
-    calm = start
-    for track in tracks:
-        for slot in track.slots_of("target"):
-            first = max(start - 1, 0)
-            centre = track.pos[first : stop + 1, slot]
-            near = _in_frame(track, centre, first)
-            steps = np.linalg.norm(np.diff(centre, axis=0), axis=1)
-            leaps = (near[1:] | near[:-1]) & (steps >= 2 * track.size[slot].max())
-            calm = max([calm, *(int(at) + first + 2 for at in np.flatnonzero(leaps))])
-    if stop - calm < 2:
-        raise unqualified("leaps a diameter a frame", f"until frame {calm}")
-    return calm
-
-
-def _in_frame(
-    track: Track, points: Float32[np.ndarray, "t 3"], first: int
-) -> Bool[np.ndarray, " t"]:
-    """Says which points, one a frame from ``first`` on, are projected into the picture."""
-    pose = track.camera_c2w[first : first + len(points)]
-    local = np.einsum("tji,tj->ti", pose[:, :3, :3], points - pose[:, :3, 3]) @ track.K.T
-    inside = (local[:, :2] > 0) & (local[:, :2] < local[:, 2:] * track.K[:2, 2] * 2)
-    near: Bool[np.ndarray, " t"] = inside.all(axis=1)
-    return near
 
 
 def identical_run(a: Video, p: Video) -> tuple[int, int]:
@@ -82,6 +52,49 @@ def require_difference(a: Video, p: Video, start: int, stop: int) -> None:
             raise unqualified(
                 f"no visible difference {when} the run", f"{int(frames.sum())} frames"
             )
+
+
+def traces(tracks: tuple[Track, Track], start: int) -> tuple[int, int]:
+    """Counts the pixels before the run that each clip's target changes, its shadow included."""
+    bare = [track.without("target") for track in tracks]
+    full, empty = (render_rgb(group).numpy()[:, :start] for group in (tracks, bare))
+    changed = np.abs(full.astype(np.int16) - empty).max(-1) > _SEEN_LEVELS // 2
+    return int(changed[0].sum()), int(changed[1].sum())
+
+
+def require_more(tracks: tuple[Track, Track], start: int, shows_more: str) -> None:
+    """Makes sure that one of two clips shows more of its target before the run.
+
+    Raises:
+        Unqualified: If the other one does, or both show as much.
+    """
+    seen = traces(tracks, start)
+    ahead = "A" if seen[0] > seen[1] else "P" if seen[1] > seen[0] else "neither"
+    if ahead != shows_more:
+        raise unqualified(f"{shows_more} must show more", f"{seen[0]} and {seen[1]} pixels")
+
+
+def plain_from(a: Video, p: Video, start: int, stop: int) -> int:
+    """Returns the first frame from which on every splice stands out by the change it makes.
+
+    Compares what changes from frame to frame at the splices A → P and P → A with what changes
+    there in A and P themselves.
+
+    Raises:
+        Unqualified: If less than two frames are left.
+    """
+    first = start
+    for at in range(start, stop + 1):
+        own = _change(a[at - 1], a[at]) + _change(p[at - 1], p[at])
+        if _change(a[at - 1], p[at]) + _change(p[at - 1], a[at]) <= own:
+            first = at + 1
+    if stop - first < 2:
+        raise unqualified("control not plain", f"until frame {first}")
+    return first
+
+
+def _change(one: UInt8[np.ndarray, "h w 3"], other: UInt8[np.ndarray, "h w 3"]) -> int:
+    return int(np.abs(one.astype(np.int16) - other).sum())
 
 
 def check(a: Video, p: Video, start: int, stop: int) -> None:

@@ -19,12 +19,16 @@ _KINDS_APART = 10_000
 _OUT_EVERY = 4  # every fourth scene of a kind is out of distribution
 
 QUADS = {
-    "presence": ("occluder_pass", {}),
+    # A steady target comes out on the side that its partner did not go to, a rebounding one on the
+    # side that it did, a dropped one on either: sets mix them, or the last motion would tell.
+    "presence (steady)": ("occluder_pass", {"motion": "steady"}),
+    "presence (braking)": ("occluder_pass", {"motion": "braking"}),
+    "presence (rebound)": ("occluder_pass", {"motion": "rebound"}),
     "presence (drop)": ("drop_behind", {}),
     "never_there": ("occluder_pass", {}),
     "shape": ("occluder_pass", {}),
     "colour": ("occluder_pass", {}),
-    "speed": ("occluder_pass", {"motion": "steady"}),
+    "speed": ("occluder_pass", {"motion": "steady", "pace": "slow", "hiding": "long"}),
     "count": ("occluder_pass", {"motion": "steady"}),
     "both_possible": ("occluder_pass", {"motion": "steady", "occluders": 1}),
     **{
@@ -151,7 +155,7 @@ class QuadPlan:
         entries = tuple(entry for quad in made for entry in quad.entries)
         return Content(self.name, tuple(clips), entries, dict(drawn), dict(rejected))
 
-    def _scenes(self) -> list[tuple[str, str, SceneSpec]]:
+    def _scenes(self) -> list[tuple[str, str, SceneSpec, int]]:
         jobs = []
         for number_of_kind, (kind, count) in enumerate(self.counts.items()):
             name, fixed = QUADS[kind]
@@ -160,7 +164,7 @@ class QuadPlan:
             for split, number in (("test", count - apart), ("test_ood", apart)):
                 specs = family(name).specs(number, seed, split=split, factors=fixed)
                 jobs += [
-                    (kind, f"{_slug(kind)}/{split}-{index:04d}", spec)
+                    (kind, f"{_slug(kind)}/{split}-{index:04d}", spec, index)
                     for index, spec in enumerate(specs)
                 ]
         return jobs
@@ -176,12 +180,12 @@ class _Made:
     rejected: Mapping[str, int]
 
 
-def _quad(job: tuple[str, str, SceneSpec]) -> _Made:
+def _quad(job: tuple[str, str, SceneSpec, int]) -> _Made:
     """Redraws a scene until it makes a quad; its factors stay, its seed does not."""
     # Only here: pictures need torch, physics workers of other sets do not.
     from worldbench.data.worlds import fairness, quads
 
-    kind, name, spec = job
+    kind, name, spec, index = job
     violation = kind.split(" ")[0]
     rejected: Counter[str] = Counter()
     for attempt in range(_REDRAWS):
@@ -190,7 +194,8 @@ def _quad(job: tuple[str, str, SceneSpec]) -> _Made:
             if violation == "both_possible":
                 found = [quads.both_possible(drawn)]
             else:
-                quad = quads.make_quad(drawn, violation)
+                more = "AP"[index % 2] if violation == "presence" else None
+                quad = quads.make_quad(drawn, violation, shows_more=more)
                 found = [quad, quads.visible_control(quad)]
         except fairness.Unqualified as error:
             rejected[error.what] += 1

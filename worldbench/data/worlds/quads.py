@@ -12,10 +12,11 @@ import numpy as np
 
 from worldbench.data.worlds.fairness import (
     Video,
-    calm_from,
     check,
     identical_run,
+    plain_from,
     require_difference,
+    require_more,
 )
 from worldbench.data.worlds.families import family
 from worldbench.data.worlds.pictures.render import render_rgb
@@ -41,10 +42,8 @@ class Quad:
         spec: Of A.
         tracks: A and P.
         videos: A and P, rendered at the spec's size.
-        start: First frame of the run.
+        start: First frame of the run; of a control, the first at which it may be spliced.
         stop: Frame after its last.
-        calm: First frame of the run from which on no target moves by its own diameter a frame:
-            where the control in plain sight may be spliced.
         factors: The levels of A's scene.
     """
 
@@ -55,7 +54,6 @@ class Quad:
     videos: tuple[Video, Video]
     start: int
     stop: int
-    calm: int
     factors: dict[str, Scalar] = field(default_factory=dict)
 
     def foils(self, at: int) -> tuple[Video, Video]:
@@ -97,6 +95,8 @@ def partners(spec: SceneSpec, violation: str) -> tuple[SceneSpec, SceneSpec]:
     if violation in ("presence", "never_there"):
         course = "leave" if violation == "presence" else "absent"
         return spec.with_factors(course="pass"), spec.with_factors(course=course)
+    if violation in ("shape", "colour"):
+        spec = spec.with_factors(lookalike=False)  # or the distractors would change as well
     if violation == "speed":
         return spec.with_factors(pace="slow"), spec.with_factors(pace="fast")
     if violation == "count":
@@ -110,19 +110,25 @@ def partners(spec: SceneSpec, violation: str) -> tuple[SceneSpec, SceneSpec]:
     )
 
 
-def make_quad(spec: SceneSpec, violation: str) -> Quad:
+def make_quad(spec: SceneSpec, violation: str, *, shows_more: str | None = None) -> Quad:
     """Makes the ``occluded`` quad of a scene.
 
     Args:
         spec: As for :func:`partners`.
         violation: One of :data:`PERMANENCE` or :data:`RIGIDITY`.
+        shows_more: Which clip must show more of its target before the run, ``A`` or ``P``. A set
+            that asks for either equally often leaves nothing to scorers that merely expect much
+            of what they have seen much of. Anything goes if None.
 
     Raises:
         Unqualified: If the clips share no run of ``fairness.MIN_RUN`` frames with a visible
             difference before it and after it.
         UsageError: As :func:`partners`.
     """
-    return _matched(partners(spec, violation), violation, "occluded")
+    quad = _matched(partners(spec, violation), violation, "occluded")
+    if shows_more is not None:
+        require_more(quad.tracks, quad.start, shows_more)
+    return quad
 
 
 def both_possible(spec: SceneSpec) -> Quad:
@@ -148,21 +154,25 @@ def both_possible(spec: SceneSpec) -> Quad:
 def visible_control(quad: Quad) -> Quad:
     """Returns the quad with nothing to hide behind, to be spliced between the same frames.
 
-    The occluder is taken out; where the frame's edge hid the piece, the camera stays with it. A
-    target that leaps its own diameter looks as if it were gone and another there, so the control
-    is spliced only where none does.
+    The occluder is taken out; where the frame's edge hid the piece, the camera stays with it. It is
+    spliced only where the difference between frames tells every splice: a target that moves by more
+    than its own diameter looks as if it were gone and another there.
+
+    Raises:
+        Unqualified: If less than two such frames are left.
     """
     if quad.factors.get("hide") == "outside":
         kept = quad.spec.with_factors(hide="in_view")
         tracks = tuple(simulate(part) for part in partners(kept, quad.violation))
     else:
         tracks = tuple(track.without("occluder") for track in quad.tracks)
+    videos = _rendered(tracks[0], tracks[1])
     return replace(
         quad,
         condition="visible",
-        start=quad.calm,
+        start=plain_from(*videos, quad.start, quad.stop),
         tracks=(tracks[0], tracks[1]),
-        videos=_rendered(tracks[0], tracks[1]),
+        videos=videos,
     )
 
 
@@ -170,11 +180,10 @@ def _matched(specs: tuple[SceneSpec, SceneSpec], violation: str, condition: str)
     tracks = simulate(specs[0]), simulate(specs[1])
     videos = _rendered(*tracks)
     start, stop = identical_run(*videos)
-    calm = calm_from(tracks, start, stop)
     require_difference(*videos, start, stop)
     check(*videos, start, stop)
     factors = {k: v for k, v in tracks[0].factors.items() if k not in ("course", "passer")}
-    return Quad(violation, condition, specs[0], tracks, videos, start, stop, calm, factors)
+    return Quad(violation, condition, specs[0], tracks, videos, start, stop, factors)
 
 
 def _rendered(a: Track, p: Track) -> tuple[Video, Video]:

@@ -7,7 +7,12 @@ results that are published.
 from worldbench.data.worlds.content import SetPlan
 from worldbench.data.worlds.plans import QUADS, LabelledPlan, MixturePlan, QuadPlan
 
-_PRESENCE = {"presence": 18, "presence (drop)": 6}
+_PRESENCE = {
+    "presence (steady)": 3,
+    "presence (braking)": 4,
+    "presence (rebound)": 8,
+    "presence (drop)": 9,
+}
 _OTHERS = ("never_there", "shape", "colour", "speed", "count")
 _PIECES = tuple(kind for kind in QUADS if QUADS[kind][0] == "hidden_piece")
 
@@ -43,8 +48,10 @@ _PLANS: tuple[SetPlan, ...] = (
         "permanence_full",
         "150 quads of each violation, with their controls",
         {
-            "presence": 114,
-            "presence (drop)": 36,
+            "presence (steady)": 22,
+            "presence (braking)": 22,
+            "presence (rebound)": 48,
+            "presence (drop)": 58,
             **dict.fromkeys(_OTHERS, 150),
             "both_possible": 50,
         },

@@ -2,19 +2,21 @@
 
 import multiprocessing
 import os
+import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import dataclass
+from multiprocessing.connection import wait
 from typing import TypeVar
 
 from worldbench.data.worlds.families import family, stage
 from worldbench.data.worlds.physics.tracks import simulate_scene
 from worldbench.data.worlds.spec import SceneSpec
 from worldbench.data.worlds.track import Track
-from worldbench.errors import EnvironmentFault
+from worldbench.errors import EnvironmentFault, UsageError
 
 Job = TypeVar("Job")
 Done = TypeVar("Done")
@@ -57,6 +59,7 @@ def in_parallel(
     Raises:
         EnvironmentFault: If a process dies, as it does when memory runs out.
     """
+    refuse_unguarded()
     count = cores() if workers is None else workers
     if count <= 1 or len(jobs) < _WORTH_PROCESSES:
         yield from map(function, jobs)
@@ -104,6 +107,7 @@ def blocks_in_parallel(
     Raises:
         EnvironmentFault: If a process dies.
     """
+    refuse_unguarded()
     count = cores() if workers is None else workers
     if count <= 1:
         yield from map(_simulate_block, blocks)
@@ -124,7 +128,7 @@ def _pool(count: int) -> Iterator[ProcessPoolExecutor]:
     # Not forked: a fork inherits locks of threads that it does not have.
     context = multiprocessing.get_context("spawn")
     try:
-        with ProcessPoolExecutor(count, mp_context=context, initializer=_one_thread) as pool:
+        with ProcessPoolExecutor(count, mp_context=context, initializer=start_worker) as pool:
             try:
                 yield pool
             finally:
@@ -134,11 +138,37 @@ def _pool(count: int) -> Iterator[ProcessPoolExecutor]:
             "a worker process died",
             seen=f"{count} workers",
             accepted="enough memory for all of them",
-            fix="run it again with fewer: --workers 1",
+            fix="run it again with fewer: --workers 1. In a script of your own, call from below "
+            "`if __name__ == '__main__':`",
         ) from error
 
 
-def _one_thread() -> None:
+def refuse_unguarded() -> None:
+    """Refuses to start processes from a script that a process being started is just importing.
+
+    Raises:
+        UsageError: If it is; whoever waits for that process, or for a lock of its parent's, would
+            wait for ever.
+    """
+    if getattr(multiprocessing.current_process(), "_inheriting", False):
+        raise UsageError(
+            "this script starts processes while it is imported by one of them",
+            accepted="a script that does its work below the guard",
+            fix="put the call below `if __name__ == '__main__':`",
+        )
+
+
+def start_worker() -> None:
+    """Prepares a worker process: it ends with its parent, and computes on one thread."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        # A parent that is killed closes no queue, and its workers would wait for work for ever.
+        threading.Thread(target=_follow, args=(parent.sentinel,), daemon=True).start()
     # Workers that share cores would wait for each other's threads.
     for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS"):
         os.environ[name] = "1"
+
+
+def _follow(sentinel: int) -> None:
+    wait([sentinel])
+    os._exit(1)

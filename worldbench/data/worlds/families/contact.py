@@ -19,7 +19,7 @@ def _collide(draw: Draw) -> Scene:
     second = replace(
         second, density={"lighter": 150.0, "equal": 500.0, "heavier": 1700.0}[draw.text("other")]
     )
-    speed = draw.uniform("speed", 1.0, 1.3) * wide / draw.spec.seconds
+    speed = draw.haste * draw.uniform("speed", 1.0, 1.3) * wide / draw.spec.seconds
     offset = {"centre": 0.0, "glancing": 0.6}[draw.text("hit")]
     shift = offset * min(props.reach(body.geoms[0]) for body in (first, second))
     meets = draw.text("meeting") == "head-on"
@@ -83,7 +83,7 @@ def _push(draw: Draw) -> Scene:
         at += props.reach(body.geoms[0]) + props.reach(things[-1].geoms[0]) + 0.15
     tall = draw.uniform("pusher", 0.18, 0.3)
     pusher = props.slab(draw, "pusher", vec(0.1, 0.42, tall), vec(0, 0, 0), role="pusher")
-    speed = draw.uniform("speed", 0.85, 1.2) * wide / draw.spec.seconds
+    speed = draw.haste * draw.uniform("speed", 0.85, 1.2) * wide / draw.spec.seconds
     # So heavy and smooth that nothing it meets slows it down.
     pusher = replace(
         pusher,

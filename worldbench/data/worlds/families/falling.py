@@ -60,7 +60,7 @@ def _bounce(draw: Draw) -> Scene:
     )
     lively = {"dull": 0.6, "lively": 0.78, "elastic": 0.97}[draw.text("restitution")]
     rng = draw.rng("throw")
-    speed = float(rng.uniform(0.9, 1.3)) * wide / draw.spec.seconds
+    speed = draw.haste * float(rng.uniform(0.9, 1.3)) * wide / draw.spec.seconds
     bodies = []
     if draw.text("against") == "wall":
         speed *= 1.8

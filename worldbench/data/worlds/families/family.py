@@ -151,6 +151,11 @@ class Draw:
         """Whether attributes must be unlike those of the other splits."""
         return self.spec.split == "test_ood"
 
+    @property
+    def haste(self) -> float:
+        """What speeds are multiplied with: test_ood's are beyond those of the other splits."""
+        return 1.45 if self.ood else 1.0
+
     def text(self, factor: str) -> str:
         """Returns a factor's level that is a word."""
         return str(self.factors[factor])

@@ -58,7 +58,8 @@ def _set_going(draw: Draw, body: Body, index: int) -> Body:
     how = str(rng.choice(["rests", "glides", "falls", "flies"], p=[0.15, 0.45, 0.2, 0.2]))
     lively, slips = float(rng.uniform(0.1, 0.9)), float(rng.choice([0.0, 0.1, 0.5]))
     body = replace(body, restitution=lively, friction=slips)
-    angle, speed = float(rng.uniform(-math.pi, math.pi)), float(rng.uniform(0.4, 2.2))
+    angle = float(rng.uniform(-math.pi, math.pi))
+    speed = draw.haste * float(rng.uniform(0.4, 2.2))
     along = vec(math.cos(angle), 0.6 * math.sin(angle), 0) * speed
     if how == "glides":
         return props.rolling(body, along)

@@ -49,7 +49,7 @@ def _pass_factors(course: str) -> dict[str, Factor]:
 
 _PACE = {"slow": 0.88, "medium": 1.0, "fast": 1.12}
 _HIDDEN = {"short": 0.45, "long": 0.51}  # half width of the hidden strip, share of the view's
-_OOD_PACE = {"slow": 0.94, "medium": 1.06, "fast": 1.2}
+_OOD_PACE = {"slow": 0.84, "medium": 1.16, "fast": 1.22}
 _TRAVEL = 1.7  # half widths of view that a target crosses in a clip at medium pace
 _SLAB_DEPTH = 0.07
 
@@ -118,8 +118,12 @@ def _sent(draw: Draw, body: Body, run: _Run) -> Body:
         speed = (run.edge - begin) / (0.6 * draw.spec.seconds)
         body = replace(body, pos=vec(run.side * begin, body.pos[1], body.pos[2]))
         return props.rolling(body, vec(run.side * speed, 0, 0))
-    velocity = vec(run.side * (-run.speed if course == "leave" else run.speed), 0, 0)
-    if course == "leave" or (course == "pass" and motion == "steady"):
+    if course == "leave":
+        # At another speed than it would have come, or its speed would foretell its course.
+        speed = run.speed * draw.uniform("leave/pace", 0.85, 1.75)
+        return props.rolling(body, vec(-run.side * speed, 0, 0))
+    velocity = vec(run.side * run.speed, 0, 0)
+    if course == "pass" and motion == "steady":
         return props.rolling(body, velocity)
     if motion == "rebound" and course == "pass":
         return replace(body, velocity=1.2 * velocity)  # the post turns it back
@@ -201,10 +205,9 @@ def _scene(draw: Draw, bodies: list[Body]) -> Scene:
 
 
 def _distractors(draw: Draw) -> list[Body]:
-    """Objects behind the path: the first rests, the second glides to and fro the far wall."""
+    """Objects behind the path, beside the occluder: the first rests, the second glides inwards."""
     like = bool(draw.factors["lookalike"])
     found: list[Body] = []
-    wide = 0.75 * props.half_width(draw, 1.2)
     for index in range(draw.number("distractors")):
         name = f"distractor/{index}"
         body = props.thing(
@@ -215,8 +218,11 @@ def _distractors(draw: Draw) -> list[Body]:
         )
         size = props.reach(body.geoms[0])
         rng = draw.rng(f"{name}/place")
-        x, y = float(rng.uniform(-wide, wide)), 1.55 + 0.95 * index + float(rng.uniform(0, 0.2))
-        body = props.on_floor(body, x, y + 0.5 * size)
+        y = 1.55 + 0.95 * index + float(rng.uniform(0, 0.2)) + 0.5 * size
+        # On either side of the strip that the occluder hides, which widens with the distance.
+        wide, beside = props.half_width(draw, y), _HIDDEN["long"] * props.half_width(draw, y)
+        x = float(rng.choice([-1.0, 1.0]) * rng.uniform(beside + size, wide - 0.6 * size))
+        body = props.on_floor(body, x, y)
         if index == 1:
             speed = float(rng.uniform(0.35, 0.6)) * (1 if x < 0 else -1)
             body = props.rolling(replace(body, friction=0.0), vec(speed, 0, 0))
@@ -229,18 +235,20 @@ def _distractors(draw: Draw) -> list[Body]:
 
 def _drop(draw: Draw) -> Scene:
     screen, hidden = _screen(draw)
-    side, wide, target = draw.sign("side"), props.half_width(draw), _target(draw)
+    wide, target = props.half_width(draw), _target(draw)
     size = props.reach(target.geoms[0])
     rng = draw.rng("drop")
-    start = -side * (hidden - size - 0.1) * float(rng.uniform(0.55, 0.9))
+    # Where it begins, where it comes out and where it leaves instead say nothing of each other.
+    start = draw.sign("side") * (hidden - size - 0.1) * float(rng.uniform(0.2, 0.6))
+    side, away = draw.sign("drop/out"), draw.sign("drop/away")
     tall = float(rng.uniform(1.75, 1.95))
     course = draw.text("course")
     bodies = [screen]
     if course != "absent":
-        # Falls for about half a second, then begins to show on the far side well before the end.
+        # Falls for about half a second, then begins to show at one side well before the end.
         along = (side * (hidden - size) - start) / (0.68 * draw.spec.seconds)
-        fast = (wide + 2 * size + abs(start)) / (0.26 * draw.spec.seconds)
-        across = {"pass": along, "leave": -side * fast}[course]
+        lasts = draw.uniform("leave/time", 0.2, 0.36) * draw.spec.seconds
+        across = {"pass": along, "leave": (away * (wide + 2 * size) - start) / lasts}[course]
         up = {"pass": 0.0, "leave": 1.2}[course]
         body = replace(target, velocity=vec(across, 0, up), restitution=0.1)
         bodies.append(replace(body, pos=vec(start, draw.uniform("path", -0.1, 0.15), tall)))

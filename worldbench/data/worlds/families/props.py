@@ -80,7 +80,7 @@ def radius(draw: Draw, name: str, low: float = 0.23, high: float = 0.33) -> floa
     rng = draw.rng(f"{name}/radius")
     if not draw.ood:
         return float(rng.uniform(low, high))
-    return float(rng.uniform(0.17, 0.21) if rng.random() < 0.5 else rng.uniform(0.345, 0.365))
+    return float(rng.uniform(0.155, 0.19) if rng.random() < 0.5 else rng.uniform(0.345, 0.365))
 
 
 def solid(kind: str, size: float, material: Material) -> Geom:

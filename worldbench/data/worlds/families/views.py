@@ -99,7 +99,10 @@ def _orbit_with_motion(draw: Draw) -> Scene:
         spots = props.places(draw.rng(f"{name}/place"), [size], _ROUND, taken)
         for x, y in spots:
             rng = draw.rng(f"{name}/motion")
-            speed, angle = float(rng.uniform(0.7, 1.3)), float(rng.uniform(-math.pi, math.pi))
+            speed, angle = (
+                draw.haste * float(rng.uniform(0.8, 1.15)),
+                float(rng.uniform(-math.pi, math.pi)),
+            )
             body = props.on_floor(body, x, y)
             if draw.text("motion") == "dropped":
                 body = replace(body, pos=body.pos + vec(0, 0, float(rng.uniform(0.6, 1.2))))

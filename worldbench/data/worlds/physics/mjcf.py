@@ -26,7 +26,14 @@ from worldbench.data.worlds.physics import quaternion
 from worldbench.data.worlds.scene import Body, Scene
 
 SIDES = ("1 0 0", "-1 0 0", "0 1 0", "0 -1 0", "0 0 1", "0 0 -1")
-"""Inward normals of the room's sides in their order; the model's first geoms are these planes."""
+"""Inward normals of the room's sides in their order."""
+
+ROOM_GEOMS = 2 * len(SIDES)
+"""The model's first geoms: a plane for each side, then a block behind it for cylinders. A cylinder
+that stands upright on a plane up to rounding loses contact from step to step and sinks."""
+
+THICK, BROAD = 1.0, 50.0
+"""Half extents of the blocks across and along their side, metres."""
 
 TORSION, ROLL = 2e-3, 2e-4
 """Friction against spinning on the spot and against rolling, in metres, at a Coulomb friction of 1;
@@ -47,7 +54,7 @@ def group_xml(scene: Scene, members: Sequence[int], timestep: float) -> str:
     Args:
         scene: The scene.
         members: Indices of the bodies, ascending. MuJoCo numbers them from 1 in this order, their
-            joints and geoms likewise, the geoms after the six planes.
+            joints and geoms likewise, the geoms after :data:`ROOM_GEOMS` of the room.
         timestep: Seconds per step.
 
     Returns:
@@ -59,7 +66,8 @@ def group_xml(scene: Scene, members: Sequence[int], timestep: float) -> str:
         f' gravity="{_text(scene.gravity)}">'
         '<flag island="disable" autoreset="disable"/></option>'
         '<default><geom contype="0" conaffinity="0"/></default>'
-        f"<worldbody>{''.join(_planes(scene))}{''.join(_body(*one) for one in bodies)}</worldbody>"
+        f"<worldbody>{''.join(_planes(scene))}{''.join(_blocks(scene))}"
+        f"{''.join(_body(*one) for one in bodies)}</worldbody>"
         f"<contact>{''.join(_pairs(bodies, timestep))}</contact></mujoco>"
     )
 
@@ -75,6 +83,16 @@ def _planes(scene: Scene) -> Iterable[str]:
             f'<geom name="room{side}" type="plane" size="0 0 1"'
             f' pos="{_text(corner)}" zaxis="{normal}"/>'
         )
+
+
+def _blocks(scene: Scene) -> Iterable[str]:
+    low, high = np.asarray(scene.room.low), np.asarray(scene.room.high)
+    for side in range(len(SIDES)):
+        axis, outward = side // 2, 1 if side % 2 else -1
+        centre, size = (low + high) / 2, np.full(3, BROAD)
+        centre[axis] = (high if side % 2 else low)[axis] + outward * THICK
+        size[axis] = THICK
+        yield f'<geom name="block{side}" type="box" size="{_text(size)}" pos="{_text(centre)}"/>'
 
 
 def _body(index: int, body: Body) -> str:
@@ -102,7 +120,8 @@ def _name(index: int, part: int) -> str:
 
 
 def _pairs(bodies: Sequence[tuple[int, Body]], timestep: float) -> Iterable[str]:
-    room = [(f"room{side}", "plane") for side in range(len(SIDES))]
+    planes = [(f"room{side}", "plane") for side in range(len(SIDES))]
+    blocks = [(f"block{side}", "box") for side in range(len(SIDES))]
     for (i, one), (j, other) in combinations(bodies, 2):
         if one.joint != "fixed" or other.joint != "fixed":
             restitution = min(one.restitution, other.restitution)
@@ -111,7 +130,9 @@ def _pairs(bodies: Sequence[tuple[int, Body]], timestep: float) -> Iterable[str]
     for i, one in bodies:
         if one.joint != "fixed":
             restitution, friction = min(one.restitution, 1.0), min(one.friction, 1.0)
-            yield from _laws(_named(i, one), room, restitution, friction, timestep)
+            for named in _named(i, one):
+                room = blocks if named[1] == "cylinder" else planes
+                yield from _laws([named], room, restitution, friction, timestep)
 
 
 def _named(index: int, body: Body) -> list[tuple[str, str]]:

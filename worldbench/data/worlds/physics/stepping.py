@@ -65,8 +65,8 @@ class Group:
         model: MuJoCo's model.
         moving: Scene indices of its free and hinged bodies, ascending; their joints' order.
         ids: MuJoCo's numbers of these.
-        slots: The track's slot of each of the model's geoms, −1 for the room's planes.
-        roles: Role of each of the model's geoms, ``room`` for the planes.
+        slots: The track's slot of each of the model's geoms, −1 for the room's.
+        roles: Role of each of the model's geoms, ``room`` for the room's.
     """
 
     number: int
@@ -121,7 +121,7 @@ def compile_group(scene: Scene, group: int, spec: SceneSpec) -> Group:
             raise _failure(spec, group, "cannot be simulated", str(error)) from error
     if warnings:
         raise _failure(spec, group, "cannot be simulated", "; ".join(warnings))
-    sides = len(mjcf.SIDES)
+    sides = mjcf.ROOM_GEOMS
     return Group(
         number=group,
         model=model,

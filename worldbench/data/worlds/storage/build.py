@@ -14,7 +14,7 @@ from jaxtyping import UInt8
 from worldbench.cache import cache_folder, cache_lock
 from worldbench.data.worlds import sets
 from worldbench.data.worlds.content import Content, SetPlan
-from worldbench.data.worlds.simulation import cores
+from worldbench.data.worlds.simulation import cores, refuse_unguarded
 from worldbench.data.worlds.storage import samples, shards, store
 from worldbench.errors import DataError, UsageError, unknown_name
 from worldbench.progress import Progress
@@ -111,6 +111,7 @@ def render_content(
         workers: Processes.
         progress: How to show progress.
     """
+    refuse_unguarded()
     size = sides(content, size)
     folder = folder_of(content.name, content.digest, size)
     tracks = [clip.track for clip in content.clips]
@@ -140,6 +141,7 @@ def content_of(
         DataError: If the shipped file is damaged.
         EnvironmentFault: If the cache cannot be written.
     """
+    refuse_unguarded()
     plan = plan_of(name)
     packed = shipped_bytes(name)
     if packed is not None and store.read_label(packed).plan == plan.digest:

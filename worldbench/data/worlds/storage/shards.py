@@ -19,6 +19,7 @@ import numpy as np
 import torch
 
 from worldbench.data.worlds.pictures.render import render_rgb
+from worldbench.data.worlds.simulation import start_worker
 from worldbench.data.worlds.track import Track
 from worldbench.errors import EnvironmentFault
 from worldbench.record import file_digest, write_atomic
@@ -104,7 +105,7 @@ def _rendered(jobs: list[_Job], workers: int) -> Iterator[tuple[Path, int, str]]
                 yield _render(*job)
         return
     context = get_context("spawn")  # forked children of a process with threads may hang
-    pool = ProcessPoolExecutor(min(workers, len(jobs)), context, torch.set_num_threads, (1,))
+    pool = ProcessPoolExecutor(min(workers, len(jobs)), context, _start_renderer)
     try:
         running: list[Future[tuple[Path, int, str]]] = [pool.submit(_render, *job) for job in jobs]
         for finished in as_completed(running):
@@ -119,6 +120,11 @@ def _rendered(jobs: list[_Job], workers: int) -> Iterator[tuple[Path, int, str]]
         ) from error
     finally:
         pool.shutdown(cancel_futures=True)
+
+
+def _start_renderer() -> None:
+    start_worker()
+    torch.set_num_threads(1)
 
 
 def _render(path: Path, tracks: Sequence[Track], size: tuple[int, int]) -> tuple[Path, int, str]:
