@@ -24,6 +24,7 @@ _PACKAGES = (
     "opencv-python-headless",
     "av",
     "hydra-core",
+    "mujoco",
 )
 
 

@@ -116,7 +116,8 @@ def main() -> None:
     print(f"| physics, {given.workers} processes | {physics:.0f} | the cores |")
     print(f"| renderer, 2×2 samples, batches of {BATCH} | {BATCH / seconds:.0f} | see below |")
     total = given.clips / through.seconds
-    print(f"| together, {given.clips} clips in {through.seconds:.0f} s | {total:.0f} | physics |")
+    bound = "physics" if through.waiting > 0.1 * through.seconds else "the renderer"
+    print(f"| together, {given.clips} clips in {through.seconds:.0f} s | {total:.0f} | {bound} |")
     print(
         f"\nOf these {through.seconds:.1f} s, {through.first:.1f} s until the first tracks, "
         f"{through.waiting:.1f} s waiting for tracks, {through.rendering:.1f} s rendering."
