@@ -114,7 +114,7 @@ def test_a_jump_that_looks_like_a_step_is_no_control() -> None:
 
 def test_either_clip_can_be_made_to_show_more() -> None:
     (quad,) = found("occluder_pass", "presence", 1, motion="steady")
-    amounts = fairness.traces(quad.tracks, quad.start)
+    amounts = fairness.traces(quad.videos, quad.tracks, quad.start)
     for track, amount in zip(quad.tracks, amounts, strict=True):  # a target and its shadow
         seen = render(track).visible_px[: quad.start, track.slots_of("target")]
         assert 0.7 * int(seen.sum()) < amount < 4 * int(seen.sum())

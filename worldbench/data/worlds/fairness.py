@@ -54,21 +54,23 @@ def require_difference(a: Video, p: Video, start: int, stop: int) -> None:
             )
 
 
-def traces(tracks: tuple[Track, Track], start: int) -> tuple[int, int]:
+def traces(videos: tuple[Video, Video], tracks: tuple[Track, Track], start: int) -> tuple[int, int]:
     """Counts the pixels before the run that each clip's target changes, its shadow included."""
-    bare = [track.without("target") for track in tracks]
-    full, empty = (render_rgb(group).numpy()[:, :start] for group in (tracks, bare))
-    changed = np.abs(full.astype(np.int16) - empty).max(-1) > _SEEN_LEVELS // 2
+    bare = render_rgb([track.without("target") for track in tracks]).numpy()[:, :start]
+    full = np.stack(videos)[:, :start].astype(np.int16)
+    changed = np.abs(full - bare).max(-1) > _SEEN_LEVELS // 2
     return int(changed[0].sum()), int(changed[1].sum())
 
 
-def require_more(tracks: tuple[Track, Track], start: int, shows_more: str) -> None:
+def require_more(
+    videos: tuple[Video, Video], tracks: tuple[Track, Track], start: int, shows_more: str
+) -> None:
     """Makes sure that one of two clips shows more of its target before the run.
 
     Raises:
         Unqualified: If the other one does, or both show as much.
     """
-    seen = traces(tracks, start)
+    seen = traces(videos, tracks, start)
     ahead = "A" if seen[0] > seen[1] else "P" if seen[1] > seen[0] else "neither"
     if ahead != shows_more:
         raise unqualified(f"{shows_more} must show more", f"{seen[0]} and {seen[1]} pixels")

@@ -4,14 +4,19 @@ import re
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
+from typing import TYPE_CHECKING
 
 from worldbench.data.worlds.content import Content, QuadEntry, Tell, WorldClip
 from worldbench.data.worlds.families import family
+from worldbench.data.worlds.families.events import EVENTS
 from worldbench.data.worlds.palette import SHAPES
 from worldbench.data.worlds.simulation import Done, Job, in_parallel, simulate
 from worldbench.data.worlds.spec import VERSION, SceneSpec
 from worldbench.errors import DataError
 from worldbench.schema import Scalar, digest
+
+if TYPE_CHECKING:
+    from worldbench.data.worlds.quads import Quad
 
 _REDRAWS = 200  # a kind of scene that never makes a quad is a mistake, not bad luck
 _SEEDS_APART = 1_000_000  # between redraws of one scene, so that no two scenes share a seed
@@ -211,7 +216,7 @@ def _quad(job: tuple[str, str, SceneSpec, int]) -> _Made:
     )
 
 
-def _parts(name: str, quad: "quads.Quad") -> tuple[list[WorldClip], QuadEntry]:  # type: ignore[name-defined]  # noqa: F821
+def _parts(name: str, quad: "Quad") -> tuple[list[WorldClip], QuadEntry]:
     out = "out" if quad.spec.split == "test_ood" else "in"
     factors: dict[str, Scalar] = {**quad.factors, "distribution": out}
     ids = (f"{name}/{quad.condition}/A", f"{name}/{quad.condition}/P")
@@ -252,8 +257,6 @@ def _told(
 
 def _classes(label: str) -> dict[str, dict[str, Scalar]]:
     """Returns the classes of a kind of label, with the factors that each fixes."""
-    from worldbench.data.worlds.families.events import EVENTS
-
     if label == "motion":
         return {event: {"event": event} for event in EVENTS}
     if label == "appearance":

@@ -127,7 +127,7 @@ def make_quad(spec: SceneSpec, violation: str, *, shows_more: str | None = None)
     """
     quad = _matched(partners(spec, violation), violation, "occluded")
     if shows_more is not None:
-        require_more(quad.tracks, quad.start, shows_more)
+        require_more(quad.videos, quad.tracks, quad.start, shows_more)
     return quad
 
 

@@ -4,7 +4,6 @@ import math
 from dataclasses import replace
 
 from worldbench.data.worlds.families import props
-from worldbench.data.worlds.families.falling import scene, target
 from worldbench.data.worlds.families.family import Draw, Factor, Family
 from worldbench.data.worlds.scene import Body, Geom, Scene, vec
 
@@ -14,7 +13,7 @@ _COMMON = {"shape": props.SHAPE, "colour": props.COLOUR, "camera": props.CAMERA}
 def _collide(draw: Draw) -> Scene:
     wide, side = props.half_width(draw), draw.sign("side")
     elastic = {"elastic": 0.95, "dull": 0.3}[draw.text("impact")]
-    first = replace(target(draw), friction=0.0, restitution=elastic)
+    first = replace(props.target(draw), friction=0.0, restitution=elastic)
     second = replace(props.thing(draw, "other"), friction=0.0, restitution=elastic)
     second = replace(
         second, density={"lighter": 150.0, "equal": 500.0, "heavier": 1700.0}[draw.text("other")]
@@ -28,7 +27,7 @@ def _collide(draw: Draw) -> Scene:
     first = props.rolling(first, vec(side * speed * (1.0 if meets else 1.35), 0, 0))
     if meets:
         second = props.rolling(second, vec(-side * 0.85 * speed, 0, 0))
-    return scene(draw, [first, second])
+    return props.scene(draw, [first, second])
 
 
 def _pendulum(draw: Draw) -> Scene:
@@ -67,14 +66,14 @@ def _pendulum(draw: Draw) -> Scene:
         other = replace(props.thing(draw, "other", shape="sphere"), friction=0.05, restitution=0.9)
         away = size + props.reach(other.geoms[0]) + 0.05
         bodies.append(props.on_floor(other, side * away, 0.1))
-    return scene(draw, bodies)
+    return props.scene(draw, bodies)
 
 
 def _push(draw: Draw) -> Scene:
     wide, side = props.half_width(draw), draw.sign("side")
     count = draw.number("objects")
     rough = {"low": 0.15, "high": 0.6}[draw.text("friction")]
-    things = [replace(target(draw), friction=rough, restitution=0.0)]
+    things = [replace(props.target(draw), friction=rough, restitution=0.0)]
     if count == 2:
         things.append(replace(props.thing(draw, "other"), friction=rough, restitution=0.0))
     at, bodies = -0.3 * wide, []
@@ -95,7 +94,7 @@ def _push(draw: Draw) -> Scene:
     )
     start = -0.3 * wide - props.reach(things[0].geoms[0]) - 0.15 - 0.1
     bodies.append(props.on_floor(pusher, side * max(start - 0.1 * wide, -0.9 * wide), 0.05))
-    return scene(draw, bodies)
+    return props.scene(draw, bodies)
 
 
 FAMILIES = (

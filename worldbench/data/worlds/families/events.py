@@ -128,24 +128,14 @@ def _stage(draw: Draw) -> Scene:
     x = float(rng.uniform(-_ASIDE, _ASIDE)) * props.half_width(draw, y, _DISTANCE)
     offsets = motion.offsets(np.arange(draw.spec.frames) / float(draw.spec.fps))
     centre = (offsets.min(axis=0) + offsets.max(axis=0)) / 2
-    body = props.thing(
-        draw, "target", role="target", shape=draw.text("shape"), colour=draw.text("colour")
-    )
-    body = props.on_floor(replace(body, friction=0.0), x - centre[0], y - centre[1])
+    body = props.on_floor(replace(props.target(draw), friction=0.0), x - centre[0], y - centre[1])
     body = replace(
         body, velocity=motion.velocity, drives=motion.drives, spin=vec(0, 0, motion.spin)
     )
     reach = props.reach(body.geoms[0])
     path = [(body.pos[0] + a, body.pos[1] + b, reach) for a, b in offsets]
-    return Scene(
-        props.room(draw),
-        props.light(draw),
-        (body, *_furniture(draw, path)),
-        props.view(draw, _DISTANCE),
-        props.FOV,
-        factors=dict(draw.factors),
-        label=event,
-    )
+    bodies = (body, *_furniture(draw, path))
+    return props.scene(draw, bodies, props.view(draw, _DISTANCE), label=event)
 
 
 def _furniture(draw: Draw, taken: list[tuple[float, float, float]]) -> list[Body]:

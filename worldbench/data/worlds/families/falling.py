@@ -5,29 +5,9 @@ from dataclasses import replace
 
 from worldbench.data.worlds.families import props
 from worldbench.data.worlds.families.family import Draw, Factor, Family
-from worldbench.data.worlds.scene import Body, Scene, vec
+from worldbench.data.worlds.scene import Scene, vec
 
 _COMMON = {"shape": props.SHAPE, "colour": props.COLOUR, "camera": props.CAMERA}
-
-
-def scene(draw: Draw, bodies: list[Body], label: str = "") -> Scene:
-    """Puts bodies into a drawn room under a drawn light before the camera asked for."""
-    return Scene(
-        props.room(draw),
-        props.light(draw),
-        tuple(bodies),
-        props.view(draw),
-        props.FOV,
-        factors=dict(draw.factors),
-        label=label,
-    )
-
-
-def target(draw: Draw, **looks: float) -> Body:
-    """Draws the target of the factors ``shape`` and ``colour``."""
-    return props.thing(
-        draw, "target", role="target", shape=draw.text("shape"), colour=draw.text("colour"), **looks
-    )
 
 
 def _drop(draw: Draw) -> Scene:
@@ -39,7 +19,7 @@ def _drop(draw: Draw) -> Scene:
             props.slab(draw, "table", vec(0.75 * wide + 0.4, 0.7, 0.225), vec(0, 0.2, 0.225))
         )
     count = draw.number("objects")
-    things = [target(draw)] + [props.thing(draw, f"object/{i}") for i in range(1, count)]
+    things = [props.target(draw)] + [props.thing(draw, f"object/{i}") for i in range(1, count)]
     radii = [props.reach(body.geoms[0]) for body in things]
     area = ((-0.7 * wide, 0.7 * wide), (-0.2, 0.6))
     spots = props.places(draw.rng("places"), radii, area, gap=0.02)
@@ -48,7 +28,7 @@ def _drop(draw: Draw) -> Scene:
         high = ground + radii[index] + float(rng.uniform(0.7, 1.5 - 0.5 * ground))
         spin = rng.normal(0, 2.0, 3)
         bodies.append(replace(body, pos=vec(x, y, high), spin=spin, restitution=0.25))
-    return scene(draw, bodies)
+    return props.scene(draw, bodies)
 
 
 def _bounce(draw: Draw) -> Scene:
@@ -69,13 +49,13 @@ def _bounce(draw: Draw) -> Scene:
     start = vec(-side * 0.72 * wide, float(rng.uniform(-0.2, 0.2)), float(rng.uniform(0.9, 1.5)))
     velocity = vec(side * speed, 0, float(rng.uniform(-0.5, 1.2)))
     bodies.append(replace(ball, pos=start, velocity=velocity, restitution=lively, friction=0.2))
-    return scene(draw, bodies)
+    return props.scene(draw, bodies)
 
 
 def _slope(draw: Draw) -> Scene:
     side = draw.sign("side")
     angle = math.radians({"gentle": 12.0, "medium": 19.0, "steep": 26.0}[draw.text("slope")])
-    body = target(draw, turn=math.pi / 2 if draw.text("shape") == "cylinder" else 0.0)
+    body = props.target(draw, turn=math.pi / 2 if draw.text("shape") == "cylinder" else 0.0)
     geom = body.geoms[0]
     half = 0.78 * props.half_width(draw)
     thick = 0.06
@@ -95,7 +75,7 @@ def _slope(draw: Draw) -> Scene:
     pos = centre + along * slope + (thick + up + 1e-3) * normal
     slips = {"slippery": 0.05, "rough": 0.9}[draw.text("ground")]
     body = replace(body, pos=pos, quat=quat, friction=slips, restitution=0.1)
-    return scene(draw, [ramp, body])
+    return props.scene(draw, [ramp, body])
 
 
 FAMILIES = (

@@ -5,7 +5,6 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from worldbench.data.worlds.families import props
-from worldbench.data.worlds.families.falling import scene
 from worldbench.data.worlds.families.family import Draw, Factor, Family
 from worldbench.data.worlds.scene import Body, Scene, vec
 
@@ -49,7 +48,7 @@ def tumble(draw: Draw) -> Scene:
     for body, (x, y) in zip([*blocks, *things], spots, strict=False):
         stood = props.on_floor(body, x, y)
         bodies.append(stood if body.joint == "fixed" else _set_going(draw, stood, len(bodies)))
-    return scene(draw, bodies)
+    return props.scene(draw, bodies)
 
 
 def _set_going(draw: Draw, body: Body, index: int) -> Body:

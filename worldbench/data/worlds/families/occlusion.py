@@ -106,7 +106,7 @@ def _pass(draw: Draw) -> Scene:
         bodies.append(replace(_sent(draw, mover, run), group=2 * index))
     if draw.text("passer") != "none":
         bodies.append(_passer(draw, run))
-    return _scene(draw, bodies)
+    return props.scene(draw, bodies + _distractors(draw))
 
 
 def _sent(draw: Draw, body: Body, run: _Run) -> Body:
@@ -160,14 +160,7 @@ def _passer(draw: Draw, run: _Run) -> Body:
 
 
 def _target(draw: Draw) -> Body:
-    body = props.thing(
-        draw,
-        "target",
-        role="target",
-        shape=draw.text("shape"),
-        colour=draw.text("colour"),
-        turn=draw.uniform("turn", -0.5, 0.5),
-    )
+    body = props.target(draw, turn=draw.uniform("turn", -0.5, 0.5))
     return replace(body, friction=0.0, restitution=1.0)
 
 
@@ -190,18 +183,6 @@ def _second(draw: Draw, run: _Run) -> Body:
     size = vec(0.1 * wide * nearer, _SLAB_DEPTH, float(rng.uniform(0.5, 0.65)))
     at = vec(run.side * 0.86 * wide * nearer, y, size[2])
     return props.slab(draw, "occluder/2", size, at, role="occluder")
-
-
-def _scene(draw: Draw, bodies: list[Body]) -> Scene:
-    bodies = bodies + _distractors(draw)
-    return Scene(
-        props.room(draw),
-        props.light(draw),
-        tuple(bodies),
-        props.view(draw),
-        props.FOV,
-        factors=dict(draw.factors),
-    )
 
 
 def _distractors(draw: Draw) -> list[Body]:
@@ -252,7 +233,7 @@ def _drop(draw: Draw) -> Scene:
         up = {"pass": 0.0, "leave": 1.2}[course]
         body = replace(target, velocity=vec(across, 0, up), restitution=0.1)
         bodies.append(replace(body, pos=vec(start, draw.uniform("path", -0.1, 0.15), tall)))
-    return _scene(draw, bodies)
+    return props.scene(draw, bodies + _distractors(draw))
 
 
 FAMILIES = (

@@ -16,6 +16,7 @@ from worldbench.data.worlds.scene import (
     Material,
     Quaternion,
     Room,
+    Scene,
     Vector,
     vec,
 )
@@ -181,6 +182,41 @@ def thing(
     geom = solid(kind, radius(draw, name) if size is None else size, material)
     quat = standing(kind, drawn_turn if turn is None else turn)
     return Body(role, (geom,), vec(0, 0, 0), quat, joint="free")
+
+
+def target(draw: Draw, **looks: float) -> Body:
+    """Draws the target that the factors ``shape`` and ``colour`` ask for."""
+    return thing(
+        draw, "target", role="target", shape=draw.text("shape"), colour=draw.text("colour"), **looks
+    )
+
+
+def scene(
+    draw: Draw,
+    bodies: Sequence[Body],
+    path: camera.Path | None = None,
+    *,
+    around: Room | None = None,
+    label: str = "",
+) -> Scene:
+    """Puts bodies into a room under a drawn light.
+
+    Args:
+        draw: Draws what is not given.
+        bodies: What stands there.
+        path: The camera's; what the factor ``camera`` asks for if None.
+        around: The room; a drawn one if None.
+        label: What happens.
+    """
+    return Scene(
+        room(draw) if around is None else around,
+        light(draw),
+        tuple(bodies),
+        view(draw) if path is None else path,
+        FOV,
+        factors=dict(draw.factors),
+        label=label,
+    )
 
 
 def slab(

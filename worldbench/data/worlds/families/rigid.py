@@ -23,14 +23,7 @@ def _stage(draw: Draw) -> Scene:
     if hide == "screen":
         bodies.append(_screen(draw))
     bodies += _others(draw, middle)
-    return Scene(
-        props.room(draw),
-        props.light(draw),
-        tuple(bodies),
-        path,
-        props.FOV,
-        factors=dict(draw.factors),
-    )
+    return props.scene(draw, bodies, path)
 
 
 def _truck(draw: Draw, side: float) -> camera.Path:

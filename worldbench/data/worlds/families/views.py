@@ -39,9 +39,7 @@ def _room(draw: Draw) -> Room:
 
 
 def _staged(draw: Draw, bodies: list[Body], path: camera.Path) -> Scene:
-    return Scene(
-        _room(draw), props.light(draw), tuple(bodies), path, props.FOV, factors=dict(draw.factors)
-    )
+    return props.scene(draw, bodies, path, around=_room(draw))
 
 
 _ROUND = ((-1.3, 1.3), (-1.3, 1.3))
