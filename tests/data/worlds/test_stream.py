@@ -89,8 +89,8 @@ def test_a_script_without_a_guard_is_told_and_does_not_hang(tmp_path: Path) -> N
 def test_workers_end_with_a_parent_that_is_killed() -> None:
     code = (
         "import os, signal, sys\n"
-        "from worldbench.data.worlds.simulation import _pool\n"
-        "with _pool(1) as pool:\n"
+        "from worldbench.data.worlds.simulation import worker_pool\n"
+        "with worker_pool(1) as pool:\n"
         "    print(pool.submit(os.getpid).result(), flush=True)\n"
         "    os.kill(os.getpid(), signal.SIGKILL)\n"
     )

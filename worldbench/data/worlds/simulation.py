@@ -64,7 +64,7 @@ def in_parallel(
     if count <= 1 or len(jobs) < _WORTH_PROCESSES:
         yield from map(function, jobs)
         return
-    with _pool(count) as pool:
+    with worker_pool(count) as pool:
         yield from pool.map(function, jobs, chunksize=4)
 
 
@@ -112,7 +112,7 @@ def blocks_in_parallel(
     if count <= 1:
         yield from map(_simulate_block, blocks)
         return
-    with _pool(count) as pool:
+    with worker_pool(count) as pool:
         # Not pool.map: it would hold every track of the run at once.
         pending: deque[Future[list[Track]]] = deque()
         for block in blocks:
@@ -121,26 +121,6 @@ def blocks_in_parallel(
                 yield pending.popleft().result()
         while pending:
             yield pending.popleft().result()
-
-
-@contextmanager
-def _pool(count: int) -> Iterator[ProcessPoolExecutor]:
-    # Not forked: a fork inherits locks of threads that it does not have.
-    context = multiprocessing.get_context("spawn")
-    try:
-        with ProcessPoolExecutor(count, mp_context=context, initializer=start_worker) as pool:
-            try:
-                yield pool
-            finally:
-                pool.shutdown(cancel_futures=True)  # who stops early waits for no more blocks
-    except BrokenProcessPool as error:
-        raise EnvironmentFault(
-            "a worker process died",
-            seen=f"{count} workers",
-            accepted="enough memory for all of them",
-            fix="run it again with fewer: --workers 1. In a script of your own, call from below "
-            "`if __name__ == '__main__':`",
-        ) from error
 
 
 def refuse_unguarded() -> None:
@@ -167,6 +147,43 @@ def start_worker() -> None:
     # Workers that share cores would wait for each other's threads.
     for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS"):
         os.environ[name] = "1"
+
+
+@contextmanager
+def worker_pool(
+    count: int,
+    start: Callable[[], None] = start_worker,
+    *,
+    died: str = "a worker process died",
+    kept: str = "",
+) -> Iterator[ProcessPoolExecutor]:
+    """Opens a pool of new processes and closes it, whatever happens.
+
+    Args:
+        count: How many.
+        start: Prepares each of them.
+        died: What to say when one dies.
+        kept: What to add about work that is not lost.
+
+    Raises:
+        EnvironmentFault: If a process dies.
+    """
+    # Not forked: a fork inherits locks of threads that it does not have.
+    context = multiprocessing.get_context("spawn")
+    try:
+        with ProcessPoolExecutor(count, mp_context=context, initializer=start) as pool:
+            try:
+                yield pool
+            finally:
+                pool.shutdown(cancel_futures=True)  # who stops early waits for no more blocks
+    except BrokenProcessPool as error:
+        raise EnvironmentFault(
+            died,
+            seen=f"{count} workers",
+            accepted="enough memory for all of them, about 1 GB each",
+            fix=f"run it again with fewer: --workers 1{kept}. In a script of your own, call from "
+            "below `if __name__ == '__main__':`",
+        ) from error
 
 
 def _follow(sentinel: int) -> None:

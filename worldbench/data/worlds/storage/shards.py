@@ -9,19 +9,16 @@ import io
 import json
 import logging
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor, as_completed
-from concurrent.futures.process import BrokenProcessPool
+from concurrent.futures import Future, as_completed
 from contextlib import contextmanager
-from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
 import torch
 
 from worldbench.data.worlds.pictures.render import render_rgb
-from worldbench.data.worlds.simulation import start_worker
+from worldbench.data.worlds.simulation import start_worker, worker_pool
 from worldbench.data.worlds.track import Track
-from worldbench.errors import EnvironmentFault
 from worldbench.record import file_digest, write_atomic
 
 logger = logging.getLogger(__name__)
@@ -104,22 +101,15 @@ def _rendered(jobs: list[_Job], workers: int) -> Iterator[tuple[Path, int, str]]
             for job in jobs:
                 yield _render(*job)
         return
-    context = get_context("spawn")  # forked children of a process with threads may hang
-    pool = ProcessPoolExecutor(min(workers, len(jobs)), context, _start_renderer)
-    try:
+    with worker_pool(
+        min(workers, len(jobs)),
+        _start_renderer,
+        died="a process that renders died",
+        kept="; finished shards are kept",
+    ) as pool:
         running: list[Future[tuple[Path, int, str]]] = [pool.submit(_render, *job) for job in jobs]
         for finished in as_completed(running):
             yield finished.result()
-    except BrokenProcessPool as error:
-        raise EnvironmentFault(
-            "a process that renders died",
-            seen=str(error),
-            accepted=f"{workers} processes of about 1 GB that live to the end",
-            fix="run it again, with fewer processes if memory was short: finished shards are kept. "
-            "In a script of your own, call from below `if __name__ == '__main__':`",
-        ) from error
-    finally:
-        pool.shutdown(cancel_futures=True)
 
 
 def _start_renderer() -> None:
