@@ -13,6 +13,7 @@ from worldbench.compose import compose
 from worldbench.data.worlds.sets import SETS
 
 CONF = Path(__file__).parents[1] / "conf"
+MODELS_CONF = CONF.parent / "models" / "worldbench_models" / "conf"
 HEAVY = ("torch", "hydra", "wandb", "cv2", "numpy", "pyarrow", "scipy", "av")
 
 Said = pytest.CaptureFixture[str]
@@ -81,7 +82,15 @@ def fails(said: Said, code: int, *words: str) -> str:
 
 @pytest.mark.parametrize(
     "words",
-    [["--help"], ["list"], ["show", "copy_last"], ["run", "--help"], ["data", "--help"]],
+    [
+        ["--help"],
+        ["list"],
+        ["show", "copy_last"],
+        ["show", "dit"],
+        ["run", "--help"],
+        ["train", "--help"],
+        ["data", "--help"],
+    ],
 )
 def test_answers_about_names_import_nothing_heavy(words: list[str]) -> None:
     code = (
@@ -97,23 +106,31 @@ def test_answers_about_names_import_nothing_heavy(words: list[str]) -> None:
 
 def test_commands_are_frozen() -> None:
     """A command that goes or changes its name breaks scripts: change this test on purpose only."""
-    assert list(cli.COMMANDS) == ["run", "check", "list", "show", "data", "leaderboard", "verify"]
+    assert list(cli.COMMANDS) == [
+        *("run", "train", "check", "list", "show", "data", "leaderboard", "verify")
+    ]
 
 
 def test_actions_of_data_are_frozen() -> None:
     assert list(data_commands.ACTIONS) == ["list", "build", "preview", "export", "contexts"]
 
 
-def test_options_of_a_run_are_frozen() -> None:
-    """The same for options, their defaults and the groups they stand beside."""
-    options = yaml.safe_load((CONF / "run.yaml").read_text())
+def primary(command: str) -> tuple[dict[str, object], dict[str, object]]:
+    """Groups and options of a command, each with its default."""
+    options = yaml.safe_load((CONF / f"{command}.yaml").read_text())
     groups = [
         next(iter(d.items()))
         for d in options.pop("defaults")
         if isinstance(d, dict) and "override" not in next(iter(d))
     ]
     del options["hydra"]
-    assert dict(groups) == {
+    return dict(groups), options
+
+
+def test_options_of_a_run_are_frozen() -> None:
+    """The same for options, their defaults and the groups they stand beside."""
+    groups, options = primary("run")
+    assert groups == {
         "adapter": "???",
         "suite": "video_distance",
         "data": "worlds",
@@ -133,6 +150,29 @@ def test_options_of_a_run_are_frozen() -> None:
     }
 
 
+def test_options_of_a_training_are_frozen() -> None:
+    groups, options = primary("train")
+    assert groups == {"model": "???", "tracker": "none"}
+    assert options == {
+        "size": "s",
+        "device": "auto",
+        "precision": "auto",
+        "compile": "auto",
+        "steps": None,
+        "batch_size": None,
+        "clips": 120000,
+        "heldout_clips": 256,
+        "clips_folder": None,
+        "seed": 0,
+        "workers": None,
+        "out": "runs/${model.name}-${size}-${seed}",
+        "overwrite": False,
+        "log_every": 50,
+        "heldout_every": 2000,
+        "checkpoint_every": 1000,
+    }
+
+
 def test_names_that_come_with_the_package_are_frozen(capsys: Said) -> None:
     assert cli.main(["list"]) == 0
     lines = capsys.readouterr().out.splitlines()
@@ -149,6 +189,7 @@ def test_names_that_come_with_the_package_are_frozen(capsys: Said) -> None:
         listed["adapter"]
     )
     assert "video_distance" in listed["suite"]
+    assert "dit" in listed["model"]
     layouts = {"folder", "class_folders", "kinetics", "path_label", "ssv2"}
     assert set(listed["data"]) == layouts | set(SETS)
 
@@ -200,6 +241,15 @@ def test_help_of_run_shows_every_option_with_its_comment(capsys: Said) -> None:
     assert "hydra:" not in said
 
 
+def test_help_of_train_shows_its_own_options(capsys: Said) -> None:
+    assert cli.main(["train", "--help"]) == 0
+    said = capsys.readouterr().out
+    assert "model=NAME [OPTION=VALUE ...]" in said
+    assert "clips: 120000           # different training clips" in said
+    assert "model.OPTION and tracker.OPTION" in said
+    assert "hydra:" not in said
+
+
 def test_the_version_is_told(capsys: Said) -> None:
     assert cli.main(["--version"]) == 0
     assert capsys.readouterr().out == f"worldbench {__version__}\n"
@@ -211,6 +261,21 @@ def test_list_can_show_one_kind(capsys: Said) -> None:
     assert "copy_last" in said
     assert "[baseline]" in said
     assert "suite=" not in said
+
+
+def test_what_comes_with_us_is_listed_without_an_origin(capsys: Said) -> None:
+    assert cli.main(["list", "models"]) == 0
+    said = capsys.readouterr().out
+    assert re.search(r"^  dit +\[generative\] .*\.$", said, re.MULTILINE)
+    assert "suite" not in said
+
+
+def test_show_gives_a_model_with_its_options(capsys: Said) -> None:
+    assert cli.main(["show", "dit"]) == 0
+    said = capsys.readouterr().out
+    assert (MODELS_CONF / "model" / "dit.yaml").read_text().rstrip() in said
+    assert "# model=dit, from worldbench: " in said
+    assert "model.OPTION=VALUE" in said
 
 
 def test_show_gives_the_file_with_its_options(capsys: Said) -> None:
@@ -265,7 +330,7 @@ def test_a_reader_that_stops_reading_is_no_failure() -> None:
 def test_an_unknown_command_names_the_nearest(capsys: Said) -> None:
     said = fails(capsys, 2, "leaderbord")
     assert "unknown command 'leaderbord' (did you mean 'leaderboard'?)" in said
-    assert "check, data, leaderboard, list, run, show, verify" in said
+    assert "check, data, leaderboard, list, run, show, train, verify" in said
 
 
 @pytest.mark.parametrize(
@@ -285,6 +350,24 @@ def test_an_unknown_name_is_told_with_the_nearest_and_all_others(
     said = fails(capsys, 2, "run", *words)
     assert f"unknown {group} {name!r} (did you mean {near!r}?)" in said
     assert other in said.partition("accepted:")[2]
+
+
+@pytest.mark.parametrize(
+    ("words", "accepted", "fix"),
+    [
+        (["run", "model=dit"], "adapter=NAME, suite=NAME", "worldbench train model=dit"),
+        (["check", "model=dit"], "adapter=NAME, suite=NAME", "worldbench train model=dit"),
+        (["train", "adapter=dit"], "model=NAME, tracker=NAME", "worldbench run adapter=dit"),
+        (["train", "data=ssv2"], "model=NAME, tracker=NAME", "run data=ssv2"),
+    ],
+)
+def test_what_is_chosen_for_another_command_is_told(
+    words: list[str], accepted: str, fix: str, capsys: Said
+) -> None:
+    said = fails(capsys, 2, *words)
+    assert f"there is no {words[-1].partition('=')[0]} to choose here" in said
+    assert accepted in said.partition("accepted:")[2]
+    assert fix in said.partition("fix:")[2]
 
 
 def test_names_of_worlds_are_told_with_the_nearest(tmp_path: Path, capsys: Said) -> None:

@@ -7,6 +7,7 @@ from worldbench.compose import compose
 from worldbench.errors import UsageError
 
 CONF = Path(__file__).parents[1] / "conf"
+SHIPPED = (CONF, CONF.parent / "models" / "worldbench_models" / "conf")
 
 
 def write(folder: Path, name: str, text: str, group: str = "adapter") -> Path:
@@ -19,15 +20,29 @@ def write(folder: Path, name: str, text: str, group: str = "adapter") -> Path:
 @pytest.mark.parametrize("group", registry.GROUPS)
 def test_every_file_that_is_shipped_is_an_entry(group: str) -> None:
     found = registry.entries(group)
-    assert {entry.path for entry in found.values()} == set((CONF / group).glob("*.yaml"))
+    assert {entry.path for entry in found.values()} == {
+        path for folder in SHIPPED for path in (folder / group).glob("*.yaml")
+    }
     assert list(found) == sorted(found)
     assert all(entry.origin == "worldbench" for entry in found.values())
     assert all(entry.summary and "\n" not in entry.summary for entry in found.values())
 
 
-def test_every_adapter_that_is_shipped_says_its_school() -> None:
+@pytest.mark.parametrize("group", ["adapter", "model"])
+def test_everything_that_is_shipped_with_a_school_says_it(group: str) -> None:
     families = {"baseline", "generative", "predictive", "replay", "oracle"}
-    assert {entry.family for entry in registry.entries("adapter").values()} <= families
+    shipped = {entry.family for entry in registry.entries(group).values()}
+    assert shipped
+    assert shipped <= families
+
+
+@pytest.mark.parametrize("group", ["adapter", "model"])
+def test_a_school_that_does_not_exist_is_named(group: str, tmp_path: Path) -> None:
+    write(tmp_path, "mine", "name: mine\nsummary: my model\nfamily: generativ\n", group)
+    with pytest.raises(UsageError, match="names no family that exists") as caught:
+        registry.entries(group, str(tmp_path))
+    assert "generativ" in str(caught.value.seen)
+    assert "generative" in str(caught.value.accepted)
 
 
 def test_a_folder_of_ones_own_adds_entries(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 import json
 import logging
+import math
 import os
 import pty
 import shlex
@@ -231,6 +232,34 @@ def test_offline_wandb_run_holds_everything_and_no_secret(
             assert secret.encode() not in content_bytes, f"{path} holds a secret"
 
 
+def test_numbers_of_a_training_run_are_drawn_over_its_steps(tmp_path: Path, home: Path) -> None:
+    tracker = WandbTracker(directory=str(tmp_path / "out"))
+    tracker.start(name="n", group="g", config={})
+    tracker.metrics({"loss": 4.0}, 50)
+    tracker.metrics({"loss": 3.0, "heldout/denoising/0.1": 0.5}, 100)
+    tracker.metrics({"loss": 3.5}, 60)  # resumed from an earlier checkpoint
+    tracker.metrics({"loss": math.nan}, 150)
+    tracker.finish(failed=False)
+
+    (run,) = (tmp_path / "out" / "wandb").glob("offline-run-*")
+    records = logged(run)
+    rows = [
+        {(u.key or u.nested_key[0]): u.value_json for u in r.history.item}
+        for r in records
+        if r.WhichOneof("record_type") == "history"
+    ]
+    shown = [{k: v for k, v in row.items() if not k.startswith("_")} for row in rows]
+    assert shown == [
+        {"step": "50", "loss": "4"},
+        {"step": "100", "loss": "3", "heldout/denoising/0_1": "0.5"},
+        {"step": "60", "loss": "3.5"},
+        {"step": "150", "loss": "NaN"},
+    ]
+    axes = {r.metric.name: r.metric.step_metric for r in records if r.HasField("metric")}
+    assert axes.pop("step", "") == ""
+    assert axes == {"loss": "step", "heldout/denoising/0_1": "step"}
+
+
 def test_two_offline_runs_follow_each_other_in_one_process(tmp_path: Path, home: Path) -> None:
     for failed in (True, False):
         tracker = WandbTracker(directory=str(tmp_path / "out"))
@@ -356,6 +385,9 @@ class Failing:
         self.calls.append("progress")
         raise self.error
 
+    def metrics(self, values: Mapping[str, float], step: int) -> None:
+        self.calls.append("metrics")
+
     def record(self, record: Record) -> None:
         self.calls.append("record")
 
@@ -379,6 +411,7 @@ def test_guarded_warns_once_closes_the_tracker_and_leaves_it_alone(
         tracker.start(name="n", group="g", config={})
         tracker.progress(1, 2)
         tracker.progress(2, 2)
+        tracker.metrics({"loss": 1.0}, 3)
         tracker.record(a_record(*METRICS))
         tracker.finish(failed=False)
     assert inner.calls == ["start", "progress", "finish failed=True"]
@@ -406,6 +439,9 @@ def test_guarded_passes_everything_on_to_a_working_tracker(tmp_path: Path) -> No
         def progress(self, done: int, total: int) -> None:
             seen.append(("progress", (done, total)))
 
+        def metrics(self, values: Mapping[str, float], step: int) -> None:
+            seen.append(("metrics", (values, step)))
+
         def record(self, record: Record) -> None:
             seen.append(("record", record))
 
@@ -421,6 +457,7 @@ def test_guarded_passes_everything_on_to_a_working_tracker(tmp_path: Path) -> No
     record, tracker = a_record(*METRICS), Guarded(Listening())
     tracker.start(name="n", group="g", config={"a": 1})
     tracker.progress(1, 2)
+    tracker.metrics({"loss": 0.5}, 3)
     tracker.record(record)
     tracker.trials(tmp_path)
     tracker.videos({"v": tmp_path})
@@ -428,6 +465,7 @@ def test_guarded_passes_everything_on_to_a_working_tracker(tmp_path: Path) -> No
     assert seen == [
         ("start", ("n", "g", {"a": 1})),
         ("progress", (1, 2)),
+        ("metrics", ({"loss": 0.5}, 3)),
         ("record", record),
         ("trials", tmp_path),
         ("videos", {"v": tmp_path}),

@@ -7,7 +7,7 @@ Exit codes:
     2    the command line or configuration is wrong
     3    the input data cannot be used
     4    the machine is in the way: a missing package, a read-only folder, another `worldbench`
-    130  interrupted; finished batches are kept and the same command resumes
+    130  interrupted; finished work is kept and the same command resumes
 """
 
 import sys
@@ -21,8 +21,9 @@ from worldbench.errors import EnvironmentFault, UsageError, WorldbenchError, unk
 
 COMMANDS = {
     "run": "score an adapter on a suite; -m sweeps (Hydra overrides: adapter=… suite=… data=…)",
+    "train": "train a reference model; -m sweeps (Hydra overrides: model=… size=… seed=…)",
     "check": "put an adapter through the conformance kit: worldbench check adapter=NAME",
-    "list": "list adapters, suites, data and trackers, also from installed packages",
+    "list": "list adapters, suites, data, trackers and models, also from installed packages",
     "show": "show one configuration with its options: worldbench show NAME",
     "data": "list, build, preview and export data; contexts for closed systems",
     "leaderboard": "build the board from records; --check exits 1 when it is stale",
@@ -48,7 +49,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"error: {error}", file=sys.stderr)
         return error.exit_code
     except KeyboardInterrupt:
-        print("interrupted; finished batches are kept: the same command resumes", file=sys.stderr)
+        print("interrupted; finished work is kept: the same command resumes", file=sys.stderr)
         return 130
     except BrokenPipeError:
         # `worldbench list | head`: the reader has had enough, which is no failure.
@@ -68,6 +69,7 @@ def _dispatch(arguments: list[str]) -> int:
         raise unknown_name("command", command, COMMANDS, fix="worldbench --help")
     runners: dict[str, Callable[[list[str]], int]] = {
         "run": _run,
+        "train": _train,
         "check": _check,
         "list": _list,
         "show": _show,
@@ -110,7 +112,13 @@ def refuse_other_worldbench() -> None:
 def _run(arguments: list[str]) -> int:
     from worldbench.launch import launch
 
-    return launch(arguments)
+    return launch("run", arguments)
+
+
+def _train(arguments: list[str]) -> int:
+    from worldbench.launch import launch
+
+    return launch("train", arguments)
 
 
 def _check(arguments: list[str]) -> int:
@@ -143,7 +151,7 @@ def _list(arguments: list[str]) -> int:
     for group, named in found.items():
         print(f"{group}=")
         for entry in named.values():
-            origin = "" if entry.origin == "worldbench" else f"  ({entry.origin})"
+            origin = "" if entry.origin == registry.OWN else f"  ({entry.origin})"
             family = f"[{entry.family}] " if entry.family else ""
             print(f"  {entry.name:<{width}} {family}{entry.summary}{origin}")
     return 0

@@ -23,16 +23,12 @@ from omegaconf.errors import OmegaConfBaseException
 from pydantic import ValidationError
 
 from worldbench import registry
+from worldbench.application import application, command_with
 from worldbench.errors import UsageError, WorldbenchError
 
 _HEADER = {"summary", "family"}
-_NAMELESS = {"suite", "tracker"}  # groups whose objects are not named by the user
+_NAMELESS = {"suite", "tracker", "model"}  # groups whose objects are not named by the user
 _OVERRIDE = re.compile(r"(?P<group>\w+)=(?P<value>[^=]+)")
-_OPTIONS = (
-    *registry.GROUPS,
-    *("device", "precision", "batch_size", "num_workers", "seed"),
-    *("limit", "dry_run", "overwrite", "records"),
-)
 
 
 class InstalledConfigs(SearchPathPlugin):
@@ -54,18 +50,30 @@ def register_search_path() -> None:
 
 
 def check_names(
-    overrides: Sequence[str], config_dir: str | None = None, *, sweep: bool = False
+    overrides: Sequence[str],
+    config_dir: str | None = None,
+    *,
+    command: str = "run",
+    sweep: bool = False,
 ) -> None:
-    """Checks ``adapter=a,b``, ``suite=…``, ``data=…`` and ``tracker=…`` against the registry.
+    """Checks ``adapter=a,b``, ``suite=…``, ``model=…`` and so on against the registry.
 
     Raises:
-        UsageError: For an unknown name, with the nearest match and the alternatives, and for
-            several names where there is no sweep.
+        UsageError: For an unknown name, with the nearest match and the alternatives, for a group
+            that the command does not take, and for several names where there is no sweep.
     """
+    groups = [group for group in application(command).groups if group in registry.GROUPS]
     for override in overrides:
         match = _OVERRIDE.fullmatch(override)
         if match is None or match["group"] not in registry.GROUPS:
             continue
+        if match["group"] not in groups:
+            raise UsageError(
+                f"there is no {match['group']} to choose here",
+                seen=override,
+                accepted=", ".join(f"{group}=NAME" for group in groups),
+                fix=f"worldbench {command_with(match['group'])} {override}",
+            )
         plain = [n.strip() for n in match["value"].split(",")]
         if all(re.fullmatch(r"[\w.-]+", name) for name in plain):  # not glob() or choice()
             registry.require(match["group"], plain, config_dir)
@@ -74,7 +82,7 @@ def check_names(
                     f"several values for {match['group']} make a sweep",
                     seen=override,
                     accepted="one value, or a sweep with -m",
-                    fix="worldbench run -m ...",
+                    fix=f"worldbench {command} -m ...",
                 )
 
 
@@ -104,7 +112,7 @@ def explained() -> Iterator[None]:
         raise explain(error) from error
 
 
-def explain(error: Exception) -> WorldbenchError:
+def explain(error: Exception, command: str = "run") -> WorldbenchError:
     """Returns a usage error that says which option is wrong and what would be right."""
     cause: BaseException = error
     while cause.__cause__ is not None:
@@ -124,15 +132,19 @@ def explain(error: Exception) -> WorldbenchError:
     if unknown is not None:
         full = re.search(r"full_key: (\S+)", text)
         name = full[1] if full is not None else next(filter(None, unknown.groups()))
-        near = difflib.get_close_matches(name.split(".")[-1], _OPTIONS, n=1)
+        app = application(command)
+        known = (*app.groups, *app.options)
+        near = difflib.get_close_matches(name.split(".")[-1], known, n=1)
         hint = f" (did you mean {near[0]!r}?)" if near and "." not in name else ""
         return UsageError(
             f"unknown override {name!r}{hint}",
-            accepted=f"{', '.join(_OPTIONS)}, and the options of the chosen configurations",
-            fix="worldbench run --help, or worldbench show NAME for one configuration's options; "
-            "in a sweep, an option that only some take goes into their YAML or a run of its own",
+            accepted=f"{', '.join(known)}, and the options of the chosen configurations",
+            fix=f"worldbench {command} --help, or worldbench show NAME for one configuration's "
+            "options; in a sweep, an option that only some take goes into their YAML or a run of "
+            "its own",
         )
-    return UsageError("the configuration does not compose", seen=text, fix="worldbench run --help")
+    fix = f"worldbench {command} --help"
+    return UsageError("the configuration does not compose", seen=text, fix=fix)
 
 
 def instantiate(group: str, config: DictConfig) -> Any:

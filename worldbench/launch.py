@@ -1,37 +1,42 @@
-"""Handing ``worldbench run`` over to Hydra, and Hydra's failures back to the user."""
+"""Handing ``worldbench run`` and ``train`` to Hydra, and Hydra's failures back to the user."""
 
+import importlib
 import os
 import sys
-from collections.abc import Sequence
+import textwrap
+from collections.abc import Callable, Sequence
+from typing import Any
 
-from worldbench.errors import WorldbenchError
-from worldbench.registry import config_folders
+from worldbench.application import MODULES, application
+from worldbench.errors import EnvironmentFault, WorldbenchError
+from worldbench.registry import GROUPS
 
 
-def launch(arguments: Sequence[str]) -> int:
+def launch(command: str, arguments: Sequence[str]) -> int:
     """Runs Hydra's command line with our exit codes.
 
     Args:
-        arguments: What follows ``worldbench run``: overrides and Hydra's own flags.
+        command: ``run`` or ``train``.
+        arguments: What follows the command: overrides and Hydra's own flags.
 
     Returns:
         The exit code.
 
     Raises:
-        WorldbenchError: If a cell failed or the configuration is wrong.
+        WorldbenchError: If the job failed or the configuration is wrong.
     """
     if {"-h", "--help"} & set(arguments):
-        print(_help())
+        print(_help(command))
         return 0
     from hydra.errors import HydraException
     from omegaconf.errors import OmegaConfBaseException
 
     from worldbench.compose import check_names, explain
-    from worldbench.run import main
 
     sweep = bool({"-m", "--multirun"} & set(arguments))
     names = [argument for argument in arguments if not argument.startswith("-")]
-    check_names(names, _config_dir(arguments), sweep=sweep)
+    check_names(names, _config_dir(arguments), command=command, sweep=sweep)
+    main = _main_of(command)
     before = sys.argv
     # Hydra reads sys.argv, and prints failures itself unless told to raise them.
     sys.argv = ["worldbench", *_overrides_together(arguments)]
@@ -39,7 +44,7 @@ def launch(arguments: Sequence[str]) -> int:
     try:
         main()
     except (HydraException, OmegaConfBaseException) as error:
-        raise explain(error) from error
+        raise explain(error, command) from error
     except WorldbenchError:
         raise
     except Exception as error:
@@ -50,21 +55,31 @@ def launch(arguments: Sequence[str]) -> int:
     return 0
 
 
-def _help() -> str:
-    """Shows the options where they are written down; Hydra's help would want an adapter first."""
-    folder = config_folders()[0].path
-    options = (folder / "run.yaml").read_text(encoding="utf-8").partition("\nhydra:")[0]
+def _main_of(command: str) -> Callable[[], Any]:
+    try:
+        main: Callable[[], Any] = importlib.import_module(MODULES[command]).main
+    except ModuleNotFoundError as error:
+        raise EnvironmentFault(
+            f"`worldbench {command}` needs a module that is not installed",
+            seen=error,
+            accepted=f"{MODULES[command].partition('.')[0]} and what it depends on",
+            fix="pip install --force-reinstall worldbench-suite",
+        ) from error
+    return main
+
+
+def _help(command: str) -> str:
+    """Shows the options where they are written down; Hydra's help would want a name first."""
+    app = application(command)
+    *parts, last = (f"{group}.OPTION" for group in app.groups if group in GROUPS)
+    name = app.required[0]
+    more = (
+        f"Options of the chosen parts are {', '.join(parts)} and {last}; `worldbench show NAME` "
+        f"lists them, `worldbench list` the names. `worldbench {command} --cfg job {name}=NAME` "
+        "shows what is composed; Hydra's other flags (--hydra-help) work too."
+    )
     return "\n".join(
-        [
-            "usage: worldbench run [-m] [--config-dir DIR] adapter=NAME [OPTION=VALUE ...]",
-            "",
-            options.rstrip(),
-            "",
-            "Options of the chosen parts are adapter.OPTION, suite.OPTION, data.OPTION and",
-            "tracker.OPTION; `worldbench show NAME` lists them, `worldbench list` the names.",
-            "`worldbench run --cfg job adapter=NAME` shows what is composed; Hydra's other flags",
-            "(--hydra-help) work too.",
-        ]
+        [f"usage: {app.usage}", "", app.text, "", *textwrap.wrap(more, 88, break_on_hyphens=False)]
     )
 
 

@@ -49,14 +49,14 @@ class Stopwatch:
 
     def provenance(self, trials_sha256: str | None) -> Provenance:
         """Returns what is known now."""
-        commit, dirty = _commit()
+        revision, dirty = commit()
         return Provenance(
             command=redact_command(self.command),
             config=self.config,
             started=self._started.isoformat(timespec="seconds"),
             seconds=round(time.monotonic() - self._clock, 3),
             worldbench=__version__,
-            commit=commit,
+            commit=revision,
             dirty=dirty,
             packages={name: v for name in _PACKAGES if (v := _version(name)) is not None},
             python=platform.python_version(),
@@ -89,7 +89,7 @@ def _version(package: str) -> str | None:
         return None
 
 
-def _commit() -> tuple[str | None, bool | None]:
+def commit() -> tuple[str | None, bool | None]:
     """Returns commit and dirty flag of the checkout that this code runs from, if it is one."""
     here = Path(__file__).resolve().parent
 

@@ -1,4 +1,4 @@
-"""The registry is the configuration: one YAML per adapter, suite, data set or tracker.
+"""The registry is the configuration: one YAML per adapter, suite, data set, tracker or model.
 
 ``list`` and ``show`` read the plain header (``name``, ``summary``, ``family``) of each file without
 importing torch, Hydra or any model. Third parties ship a folder of YAML files through the
@@ -20,7 +20,10 @@ from worldbench.errors import UsageError, unknown_name
 logger = logging.getLogger(__name__)
 
 ENTRY_POINT_GROUP = "worldbench.conf"
-GROUPS = ("adapter", "suite", "data", "tracker")
+OWN = "worldbench"
+"""The origin of what comes with this distribution."""
+GROUPS = ("adapter", "suite", "data", "tracker", "model")
+_DISTRIBUTION = "worldbench-suite"
 FAMILIES = ("baseline", "generative", "predictive", "replay", "oracle")
 
 
@@ -29,10 +32,10 @@ class Entry:
     """One configured thing.
 
     Attributes:
-        group: ``adapter``, ``suite``, ``data`` or ``tracker``.
+        group: One of :data:`GROUPS`.
         name: What the user types: ``adapter=<name>``.
         summary: One line for ``worldbench list``.
-        family: For adapters, the school; otherwise empty.
+        family: For adapters and models, the school; otherwise empty.
         path: The YAML file.
         origin: The package that ships it.
     """
@@ -60,7 +63,7 @@ def config_folders(config_dir: str | None = None) -> list[ConfigFolder]:
     Raises:
         UsageError: If ``config_dir`` or the module of an entry point does not exist.
     """
-    folders = [ConfigFolder(_module_folder("worldbench.conf", "worldbench"), "worldbench")]
+    folders = [ConfigFolder(_module_folder("worldbench.conf", _DISTRIBUTION), OWN)]
     for point in sorted(entry_points(group=ENTRY_POINT_GROUP), key=lambda p: (p.name, p.value)):
         folders.append(_from_entry_point(point))
     if config_dir is not None:
@@ -69,7 +72,7 @@ def config_folders(config_dir: str | None = None) -> list[ConfigFolder]:
             raise UsageError(
                 "no such --config-dir",
                 seen=config_dir,
-                accepted="a folder with adapter/, suite/ or data/ inside",
+                accepted="a folder with adapter/, suite/, data/ or model/ inside",
                 fix="give the folder that holds the groups, not a YAML file",
             )
         folders.append(ConfigFolder(path, str(config_dir)))
@@ -77,8 +80,10 @@ def config_folders(config_dir: str | None = None) -> list[ConfigFolder]:
 
 
 def _from_entry_point(point: EntryPoint) -> ConfigFolder:
-    origin = point.dist.name if point.dist is not None else point.name
-    return ConfigFolder(_module_folder(point.value, origin), origin, point.value)
+    package = point.dist.name if point.dist is not None else point.name
+    # Our reference models are announced as anybody's would be, and are ours all the same.
+    origin = OWN if package == _DISTRIBUTION else package
+    return ConfigFolder(_module_folder(point.value, package), origin, point.value)
 
 
 def _module_folder(module: str, origin: str) -> Path:
@@ -121,7 +126,7 @@ def entries(group: str, config_dir: str | None = None) -> dict[str, Entry]:
             try:
                 entry = _read_header(group, path, folder.origin)
             except UsageError as error:
-                if folder.module is None:
+                if folder.module is None or folder.origin == OWN:
                     raise
                 # Somebody else's broken file must not stop runs that never asked for it.
                 logger.warning("ignored, of package %s: %s", folder.origin, error.one_line)
@@ -149,7 +154,7 @@ def _read_header(group: str, path: Path, origin: str) -> Entry:
             fix="add the two lines at the top of the file",
         )
     family = str(header.get("family", ""))
-    if group == "adapter" and family not in FAMILIES:
+    if group in ("adapter", "model") and family not in FAMILIES:
         raise UsageError(
             f"configuration {path} names no family that exists",
             seen=f"family: {family!r}",

@@ -11,13 +11,14 @@ from typing import Any
 import hydra
 import torch
 from hydra.core.hydra_config import HydraConfig
-from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
 from worldbench.cell import Cell, Question, supersede, unresolved
 from worldbench.compose import instantiate, register_search_path
 from worldbench.errors import EnvironmentFault, UsageError, WorldbenchError
 from worldbench.evaluate import evaluate, keep
+from worldbench.job import in_sweep, log_failure, sweep_name
+from worldbench.options import at_least, choose_device, one_of
 from worldbench.provenance import Stopwatch
 from worldbench.redaction import redact, redact_text, refuse_api_keys
 from worldbench.schema import SAFE_NAME, Record
@@ -57,7 +58,7 @@ def job(config: DictConfig) -> float | None:
     try:
         if not config.dry_run:
             name = f"{config.adapter.name}-{config.suite.name}"
-            tracker.start(name=name, group=_sweep(), config=public)
+            tracker.start(name=name, group=sweep_name(), config=public)
         question = ask(config)
         cell = answerer(config, question, root)
         if config.dry_run:
@@ -91,11 +92,11 @@ def ask(config: DictConfig) -> Question:
         )
     setting = Setting(
         device=choose_device(config.device),
-        precision=_one_of("precision", config.precision, PRECISIONS),
-        batch_size=_at_least("batch_size", config.batch_size, 1),
-        num_workers=_at_least("num_workers", config.num_workers, 0),
-        seed=_at_least("seed", config.seed, 0),
-        limit=None if config.limit is None else _at_least("limit", config.limit, 2),
+        precision=one_of("precision", config.precision, PRECISIONS),
+        batch_size=at_least("batch_size", config.batch_size, 1),
+        num_workers=at_least("num_workers", config.num_workers, 0),
+        seed=at_least("seed", config.seed, 0),
+        limit=None if config.limit is None else at_least("limit", config.limit, 2),
     )
     suite = instantiate("suite", config.suite)
     return Question.of(suite, instantiate("data", config.data), setting)
@@ -108,27 +109,6 @@ def answerer(config: DictConfig, question: Question, root: Path) -> Cell:
         WorldbenchError: If it cannot be made.
     """
     return Cell.identify(instantiate("adapter", config.adapter), question, root)
-
-
-def choose_device(name: str) -> torch.device:
-    """Resolves ``auto``, ``cpu``, ``cuda`` or ``cuda:1``.
-
-    Raises:
-        UsageError: If there is no such device on this machine.
-    """
-    if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        device = torch.device(name)
-        torch.empty(1, device=device)
-    except (RuntimeError, AssertionError, NotImplementedError) as error:
-        raise UsageError(
-            f"cannot use device {name!r}",
-            seen=str(error).splitlines()[0],
-            accepted="auto, cpu, cuda or cuda:N, as far as this machine has them",
-            fix="device=auto",
-        ) from error
-    return device
 
 
 def _run(cell: Cell, tracker: Tracker, watch: Stopwatch, config: DictConfig) -> Record:
@@ -175,15 +155,13 @@ def _keep_failure(
 
     A wrong command line leaves none: the question was never asked.
     """
+    log_failure(error)
+    if isinstance(error, UsageError):
+        return
     if isinstance(error, WorldbenchError):
         reason = error.one_line
-        if HydraConfig.get().mode == RunMode.MULTIRUN:
-            logger.error("failed: %s", error)  # at the end of a sweep, Hydra raises the first only
-        if isinstance(error, UsageError):
-            return
     else:
         reason = traceback.format_exception_only(error)[-1].strip()
-        logger.error("%s", redact_text("".join(traceback.format_exception(error))))
     # Reasons are committed and shown: no secrets, and nothing that steers a terminal.
     reason = "".join(c if c.isprintable() else " " for c in redact_text(reason))
     try:
@@ -191,7 +169,7 @@ def _keep_failure(
             if reached.finished() is None:
                 body = reached.body(status="failed", reason=reason)
                 tracker.record(keep(reached.path, body, watch))
-        elif reached is not None or HydraConfig.get().mode == RunMode.MULTIRUN:
+        elif reached is not None or in_sweep():
             # A single run without usable data has told its user; a sweep must show the gap.
             info = reached.info if reached is not None else None
             tracker.record(keep(*unresolved(root, config, info, reason), watch))
@@ -220,39 +198,10 @@ def _describe(cell: Cell) -> None:
 
 def _command() -> Sequence[str]:
     """The command line of this job: in a sweep, with the overrides of its own cell."""
-    hydra_config = HydraConfig.get()
-    if hydra_config.mode != RunMode.MULTIRUN:
+    if not in_sweep():
         return ["worldbench", "run", *sys.argv[1:]]
     folder = next((w for w in sys.argv if w.startswith("--config-dir=")), None)
     if "--config-dir" in sys.argv[:-1]:
         folder = f"--config-dir={sys.argv[sys.argv.index('--config-dir') + 1]}"
     flags = [folder] if folder is not None else []
-    return ["worldbench", "run", *flags, *hydra_config.overrides.task]
-
-
-def _sweep() -> str:
-    """Names the sweep a job belongs to, the same for all its cells; ``single`` outside a sweep."""
-    hydra_config = HydraConfig.get()
-    return hydra_config.sweep.dir if hydra_config.mode == RunMode.MULTIRUN else "single"
-
-
-def _one_of(option: str, value: str, accepted: Sequence[str]) -> str:
-    if value not in accepted:
-        raise UsageError(
-            f"no such {option}",
-            seen=value,
-            accepted=", ".join(accepted),
-            fix=f"{option}={accepted[0]}",
-        )
-    return value
-
-
-def _at_least(option: str, value: object, least: int) -> int:
-    if not isinstance(value, int) or isinstance(value, bool) or value < least:
-        raise UsageError(
-            f"{option} is not a usable number",
-            seen=value,
-            accepted=f"an integer of at least {least}",
-            fix=f"{option}={max(least, 1)}",
-        )
-    return value
+    return ["worldbench", "run", *flags, *HydraConfig.get().overrides.task]

@@ -30,6 +30,9 @@ class Tracker(Protocol):
     def progress(self, done: int, total: int) -> None:
         """Tells that ``done`` of ``total`` trials are finished."""
 
+    def metrics(self, values: Mapping[str, float], step: int) -> None:
+        """Shows numbers of a training run after ``step`` optimiser steps."""
+
     def record(self, record: Record) -> None:
         """Shows the status and the metrics of the finished record."""
 
@@ -50,6 +53,9 @@ class NoTracker:
         """Does nothing."""
 
     def progress(self, done: int, total: int) -> None:
+        """Does nothing."""
+
+    def metrics(self, values: Mapping[str, float], step: int) -> None:
         """Does nothing."""
 
     def record(self, record: Record) -> None:
@@ -85,6 +91,10 @@ class Guarded:
     def progress(self, done: int, total: int) -> None:
         """Passes progress on."""
         self._try(lambda tracker: tracker.progress(done, total))
+
+    def metrics(self, values: Mapping[str, float], step: int) -> None:
+        """Passes numbers on."""
+        self._try(lambda tracker: tracker.metrics(values, step))
 
     def record(self, record: Record) -> None:
         """Passes a record on."""

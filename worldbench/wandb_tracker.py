@@ -64,6 +64,7 @@ class WandbTracker:
         self._directory, self._tags = directory, [str(tag) for tag in tags]
         self._wandb: Any = None
         self._run: Any = None
+        self._drawn: set[str] = set()
         self._hooks: tuple[Any, Any] = (sys.exit, sys.excepthook)
 
     def start(self, *, name: str, group: str, config: Mapping[str, object]) -> None:
@@ -111,11 +112,25 @@ class WandbTracker:
         )
         if run.disabled:
             raise EnvironmentFault("W&B has disabled itself", seen="no credentials for mode=online")
-        self._run = run
+        self._run, self._drawn = run, set()
 
     def progress(self, done: int, total: int) -> None:
         """Logs the two counts as a step of the run's history."""
         self._open_run().log({"progress/done": done, "progress/total": total})
+
+    def metrics(self, values: Mapping[str, float], step: int) -> None:
+        """Logs numbers beside ``step``, which is the x-axis of their charts.
+
+        W&B's own step only counts calls: it drops whatever is logged for an earlier one, and a
+        training that resumes from a checkpoint passes some steps again. A dot in a name becomes an
+        underscore, for W&B's axes take names with dots for nested ones.
+        """
+        run = self._open_run()
+        row = {name.replace(".", "_"): value for name, value in values.items()}
+        for name in sorted(row.keys() - self._drawn):
+            run.define_metric(name, step_metric="step")
+        self._drawn |= row.keys()
+        run.log({**row, "step": step})
 
     def record(self, record: Record) -> None:
         """Writes status, reason and metrics to the run's summary (see :func:`summary`)."""

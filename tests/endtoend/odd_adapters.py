@@ -94,6 +94,9 @@ class BrokenTracker:
     def progress(self, done: int, total: int) -> None:
         self._maybe("progress")
 
+    def metrics(self, values: Mapping[str, float], step: int) -> None:
+        self._maybe("metrics")
+
     def record(self, record: Record) -> None:
         self._maybe("record")
 

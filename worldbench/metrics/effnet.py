@@ -94,11 +94,16 @@ class EfficientNetLite0(nn.Module):
 
     def forward(self, frames: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b d"]:
         """Returns global-average-pooled features, ``b 1280``, non-negative."""
-        x = functional.relu6(self._bn0(self._conv_stem(frames)))
-        for block in self._blocks:
-            x = block(x)
+        x = self.map_after(frames, len(self._blocks))
         features: Tensor = functional.relu6(self._bn1(self._conv_head(x))).mean(dim=(2, 3))
         return features
+
+    def map_after(self, frames: Float[Tensor, "b 3 h w"], blocks: int) -> Float[Tensor, "b k y x"]:
+        """Returns the feature map after the first blocks, which still says where things are."""
+        x = functional.relu6(self._bn0(self._conv_stem(frames)))
+        for block in self._blocks[:blocks]:
+            x = block(x)
+        return x
 
 
 def weights_path() -> Path:

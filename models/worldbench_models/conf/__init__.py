@@ -1,0 +1,1 @@
+"""Hydra groups of the reference models: one YAML per adapter and per model to train."""

@@ -1,0 +1,1 @@
+"""The generative school: a video diffusion transformer in pixel space."""

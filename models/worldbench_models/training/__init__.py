@@ -1,0 +1,1 @@
+"""Training of reference models: one loop for every recipe, on one GPU, several, or a CPU."""

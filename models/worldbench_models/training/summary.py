@@ -1,0 +1,126 @@
+"""What remains of a finished run: weights, and a summary that says how they came about."""
+
+import json
+import platform
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from statistics import median
+from typing import TYPE_CHECKING, Any
+
+from worldbench.provenance import commit, device_name
+from worldbench.record import file_digest, write_atomic
+from worldbench_models.training.compute import TRAINING_PASSES
+from worldbench_models.training.pool import data_identity
+from worldbench_models.training.recipe import Recipe
+from worldbench_models.training.settings import Settings
+from worldbench_models.weights import save_weights
+
+if TYPE_CHECKING:
+    from worldbench_models.training.loop import Run
+
+FILE = "summary.json"
+_PACKAGES = ("torch", "numpy", "mujoco", "mujoco-core", "safetensors")
+
+
+def finished(settings: Settings, identity: str) -> Path | None:
+    """Returns the weights of a run that has finished with these options, if there are any."""
+    path = settings.out / FILE
+    weights = settings.out / f"{settings.model}-{settings.size}.safetensors"
+    if not (path.exists() and weights.exists()):
+        return None
+    try:
+        summary = json.loads(path.read_text(encoding="utf-8"))
+    except json.JSONDecodeError:
+        return None
+    same = summary.get("identity") == identity
+    whole = summary.get("weights_sha256") == file_digest(weights)
+    return weights if same and whole else None
+
+
+def finish(recipe: Recipe, run: "Run") -> None:
+    """Writes the weights, then the summary that vouches for them."""
+    settings = run.settings
+    release = recipe.release(run.averaged, settings.size)
+    summary = _summary(run)
+    header = release.header | {
+        "model": settings.model,
+        "size": settings.size,
+        "training_data": _data_words(summary),
+        "training_compute": _compute_words(summary),
+        "licence": "Apache-2.0",
+    }
+    weights = settings.out / f"{settings.model}-{settings.size}.safetensors"
+    save_weights(weights, release.state, header)
+    summary["parameters"] = sum(tensor.numel() for tensor in release.state.values())
+    summary["weights_sha256"] = file_digest(weights)
+    text = json.dumps(summary, indent=2, sort_keys=True) + "\n"
+    write_atomic(settings.out / FILE, text.encode())
+
+
+def _summary(run: "Run") -> dict[str, Any]:
+    settings, plan = run.settings, run.plan
+    lines = run.log.lines()
+    # The first line pays for compilation.
+    rates = [line["mfu"] for line in lines if line.get("mfu") is not None][1:]
+    speeds = [line["clips_per_second"] for line in lines if "clips_per_second" in line]
+    seen = plan.steps * plan.batch_size
+    commit_id, dirty = commit()
+    return {
+        "model": settings.model,
+        "size": settings.size,
+        "identity": run.identity,
+        "settings": _shown(run),
+        "steps": plan.steps,
+        "clips_seen": seen,
+        "unique_clips": settings.clips,
+        "flops_per_clip": run.clip_flops,
+        "training_flops": TRAINING_PASSES * run.clip_flops * seen,
+        "seconds": {name: round(value, 1) for name, value in run.done.seconds.items()},
+        "clips_per_second": median(speeds),
+        "mfu": median(rates) if rates else None,
+        "device": device_name(settings.device),
+        "processes": run.count,
+        "data": data_identity(settings.clips),
+        "packages": {name: found for name in _PACKAGES if (found := _version(name))},
+        "python": platform.python_version(),
+        "commit": commit_id,
+        "dirty": dirty,
+        "final": next((line for line in reversed(lines) if "heldout" in line), None),
+    }
+
+
+def _shown(run: "Run") -> dict[str, Any]:
+    settings = run.settings
+    return {
+        **{name: getattr(settings, name) for name in ("precision", "compile", "seed")},
+        **{name: getattr(settings, name) for name in ("clips", "heldout_clips")},
+        "batch_size": run.plan.batch_size,
+        "steps": run.plan.steps,
+        "recipe": vars(run.recipe),
+    }
+
+
+def _data_words(summary: dict[str, Any]) -> str:
+    data = summary["data"]
+    spec = data["spec"]
+    size = "×".join(map(str, [spec["frames"], *spec["size"]]))
+    return (
+        f"{summary['unique_clips']} clips of {size} from the procedural worlds, family "
+        f"{spec['family']}, split {spec['split']} (digest {data['digest'][:12]}); "
+        f"{summary['clips_seen']} shown"
+    )
+
+
+def _compute_words(summary: dict[str, Any]) -> str:
+    minutes = summary["seconds"]["training"] / 60
+    return (
+        f"{summary['training_flops']:.3g} FLOP, {minutes:.1f} min on "
+        f"{summary['processes']} × {summary['device']}"
+    )
+
+
+def _version(package: str) -> str | None:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None
