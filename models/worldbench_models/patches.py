@@ -6,6 +6,12 @@ from torch import Tensor
 PATCH = (2, 8, 8)
 """Frames, rows and columns of a patch; the first is the temporal stride of every model here."""
 
+FRAMES, FPS, RESOLUTION = 16, 8.0, (64, 64)
+"""The clips that every model here is trained on."""
+
+GRID = (FRAMES // PATCH[0], RESOLUTION[0] // PATCH[1], RESOLUTION[1] // PATCH[2])
+"""Their latent steps, rows and columns of tokens."""
+
 VALUES = PATCH[0] * PATCH[1] * PATCH[2] * 3
 """Values in a patch."""
 

@@ -76,7 +76,7 @@ class FlowLoss(nn.Module):
 
     def forward(
         self,
-        clips: UInt8[Tensor, "b t h w 3"],
+        clips: UInt8[Tensor, "b frames height width 3"],
         levels: Float[Tensor, "b t"],
         noise: Float[Tensor, "b t h w p"],
         mirrored: Bool[Tensor, " b"],
@@ -94,4 +94,5 @@ class FlowLoss(nn.Module):
         estimate = self.network(noised(clean, noise, levels), levels)
         error = (estimate - clean).square().mean(dim=(2, 3, 4))
         weight = (levels < 1) / (1 - levels).clamp(min=NEAREST).square()
-        return (weight * error).sum() / (levels < 1).sum()
+        loss: Tensor = (weight * error).sum() / (levels < 1).sum()
+        return loss

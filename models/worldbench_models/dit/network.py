@@ -17,13 +17,10 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from worldbench_models.blocks import Attention, Size, SwiGLU, init_linear, rms_norm
-from worldbench_models.patches import VALUES
+from worldbench_models.patches import GRID, VALUES
 from worldbench_models.positions import Rotation, fixed_code, grid_positions, rotation
 
 _LEVEL_CHANNELS = 128
-
-GRID = (8, 8, 8)
-"""Latent steps, rows and columns of the clips that models are trained on."""
 
 
 class Block(nn.Module):
@@ -94,7 +91,7 @@ class DiT(nn.Module):
         """
         x, shared = self._through(patches, levels, len(self.blocks))
         shift, scale = (shared[:, :, :2] + self.table_out).unbind(2)
-        out = self.patch_out(modulated(x, shift, scale))
+        out: Tensor = self.patch_out(modulated(x, shift, scale))
         return out.float().reshape(patches.shape)
 
     def features(
@@ -112,8 +109,8 @@ class DiT(nn.Module):
         placed = usual if grid == GRID else _placed(self.size, grid, patches.device)
         x = self.patch_in(patches.flatten(1, 3))
         x = x + placed["code"].to(x.dtype)
-        told = self.shared(self.level_in(level_code(levels)))
-        shared = told.float().unflatten(2, (6, -1))
+        told: Tensor = self.shared(self.level_in(level_code(levels)))
+        shared = told.float().reshape(*levels.shape, 6, -1)
         for block in self.blocks[:depth]:
             x = block(x, shared, (placed["cos"], placed["sin"]))
         return x, shared
@@ -133,17 +130,21 @@ def modulated(
     x: Float[Tensor, "b n c"], shift: Float[Tensor, "b t c"], scale: Float[Tensor, "b t c"]
 ) -> Float[Tensor, "b n c"]:
     """Norms tokens, then scales and shifts them by their latent step's modulation."""
-    normed = rms_norm(x).unflatten(1, (shift.shape[1], -1))
-    return (normed * (1 + scale[:, :, None]) + shift[:, :, None]).flatten(1, 2).to(x.dtype)
+    normed = _by_step(rms_norm(x), shift.shape[1])
+    moved = normed * (1 + scale[:, :, None]) + shift[:, :, None]
+    return moved.flatten(1, 2).to(x.dtype)
 
 
 def gated(
     x: Float[Tensor, "b n c"], gate: Float[Tensor, "b t c"], update: Float[Tensor, "b n c"]
 ) -> Float[Tensor, "b n c"]:
     """Adds an update to tokens, scaled by their latent step's gate."""
-    steps = gate.shape[1]
-    added = update.unflatten(1, (steps, -1)) * gate[:, :, None]
+    added = _by_step(update, gate.shape[1]) * gate[:, :, None]
     return x + added.flatten(1, 2).to(x.dtype)
+
+
+def _by_step(x: Float[Tensor, "b n c"], steps: int) -> Float[Tensor, "b t s c"]:
+    return x.reshape(x.shape[0], steps, -1, x.shape[2])
 
 
 def level_code(levels: Float[Tensor, "b t"]) -> Float[Tensor, "b t c"]:

@@ -9,15 +9,21 @@ from torch import Tensor, nn
 from worldbench.errors import unknown_name
 from worldbench_models.blocks import SIZES
 from worldbench_models.dit.flow import FlowLoss, draw_levels, noised
-from worldbench_models.dit.network import GRID, DiT
+from worldbench_models.dit.network import DiT
 from worldbench_models.dit.sampler import sample
-from worldbench_models.patches import PATCH, VALUES, patchify_bytes, unpatchify
+from worldbench_models.patches import (
+    FPS,
+    FRAMES,
+    GRID,
+    PATCH,
+    RESOLUTION,
+    VALUES,
+    patchify_bytes,
+    unpatchify,
+)
 from worldbench_models.training.compute import count_flops
 from worldbench_models.training.optimiser import optimisers, trapezoid
 from worldbench_models.training.recipe import Plan, Release
-
-FRAMES, FPS, RESOLUTION = 16, 8.0, (64, 64)
-"""Format of the training clips, and so of the model."""
 
 _PLANS = {
     "xs": Plan(4_000, 128),
@@ -154,7 +160,7 @@ def _denoising_error(
     levels = torch.full((1, GRID[0]), level, device=clips.device)
     levels[:, :context] = 1
     total = 0.0
-    for part in clips.split(_AT_ONCE):
+    for part in torch.split(clips, _AT_ONCE):
         clean = patchify_bytes(part)
         told = levels.expand(len(part), -1)
         with torch.autocast(clips.device.type, torch.bfloat16, enabled=clips.is_cuda):
@@ -178,7 +184,7 @@ def _mean_rollout(
     for index in range(_SAMPLES):
         generator = torch.Generator().manual_seed(index)
         noise = torch.randn(*total.shape[1:], generator=generator).to(clips.device)
-        parts = clips[:, :context].split(_AT_ONCE)
+        parts = torch.split(clips[:, :context], _AT_ONCE)
         samples = [
             sample(estimate, part, noise.expand(len(part), *noise.shape), _SAMPLER_STEPS)
             for part in parts

@@ -7,13 +7,13 @@ Notable:
 - nothing waits for the device between two lines of the log
 """
 
-import copy
 import logging
 import math
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +26,7 @@ from worldbench.tracking import Tracker
 from worldbench_models.training import checkpoint, processes
 from worldbench_models.training.checkpoint import Progressed
 from worldbench_models.training.compute import TRAINING_PASSES, peak_tflops
+from worldbench_models.training.learner import Learner, planned
 from worldbench_models.training.log import RunLog, say_heldout, say_training
 from worldbench_models.training.pool import (
     HELDOUT,
@@ -57,7 +58,7 @@ def train(recipe: Recipe, settings: Settings, tracker: Tracker) -> Path:
         WorldbenchError: If the loss is no longer finite, the folder belongs to another run or
             cannot be written. What was reached is kept.
     """
-    plan = _plan(recipe, settings)
+    plan = planned(recipe, settings.size, settings.steps, settings.batch_size)
     with processes.process_group(settings.device) as (rank, count):
         identity = _identity(recipe, settings, plan, count)
         done = None if settings.overwrite else finished(settings, identity)
@@ -94,10 +95,14 @@ class Run:
         self.recipe, self.settings, self.plan, self.identity = recipe, settings, plan, identity
         self.log, self.rank, self.count = log, rank, count
         self.batch = plan.batch_size // count
-        self.objective = recipe.objective(settings.size, settings.seed).to(settings.device)
-        self.averaged = copy.deepcopy(self.objective).requires_grad_(False)
-        self.optimisers = recipe.optimisers(self.objective)
-        self.bases = [[g["lr"] for g in o.param_groups] for o in self.optimisers]
+        self.learner = Learner(
+            recipe,
+            settings.size,
+            settings.seed,
+            steps=plan.steps,
+            device=settings.device,
+            autocast=settings.precision == "bf16",
+        )
         self.done = Progressed(0, {"clips": 0.0, "training": 0.0, "heldout": 0.0})
         self.clip_flops = recipe.clip_flops(settings.size)
         self._resume()
@@ -109,12 +114,12 @@ class Run:
             self.log.start(self.done.step)
         with self._timed("clips"):
             pool, heldout = self._clips()
-        step_of = processes.shared(self.objective, self.count)
+        loss_of = processes.shared(self.learner.objective, self.count)
         if settings.compile:
-            step_of = torch.compile(step_of)  # type: ignore[assignment]
+            loss_of = torch.compile(loss_of)  # type: ignore[assignment]
         try:
             while self.done.step < steps:
-                self._interval(step_of, pool)
+                self._interval(loss_of, pool)
                 self._at_pauses(heldout)
         except KeyboardInterrupt:
             self._save()
@@ -127,25 +132,31 @@ class Run:
     def _clips(self) -> tuple[ClipPool, Tensor | None]:
         """Makes this process's share of the training clips, and the held-out ones for the first."""
         settings = self.settings
+        made = partial(
+            clips_of,
+            device=settings.device,
+            workers=settings.workers,
+            folder=settings.clips_folder,
+        )
         share = settings.clips // self.count
-        spec = replace(SPEC, seed=SPEC.seed + self.rank * share)
-        wanted = {"workers": settings.workers, "folder": settings.clips_folder}
-        clips = clips_of(spec, share, settings.device, **wanted)
+        clips = made(replace(SPEC, seed=SPEC.seed + self.rank * share), share)
         heldout = None
         if self.rank == 0:
-            heldout = clips_of(
-                HELDOUT, settings.heldout_clips, settings.device, title="held-out clips", **wanted
-            )
+            heldout = made(HELDOUT, settings.heldout_clips, title="held-out clips")
         processes.wait()
         return ClipPool(clips, seed_of(settings.seed, self.rank)), heldout
 
-    def _interval(self, step_of: nn.Module, pool: ClipPool) -> None:
+    def _interval(self, loss_of: nn.Module, pool: ClipPool) -> None:
         """Trains up to the next pause and writes a line of the log."""
         settings, first = self.settings, self.done.step
         last = min(_next_pause(first, settings), self.plan.steps)
         before = time.monotonic()
         for step in range(first, last):
-            loss, norm = self._step(step_of, pool, step)
+            generator = torch.Generator(settings.device).manual_seed(
+                seed_of(settings.seed, "step", step, self.rank)
+            )
+            clips = pool.batch(step, self.batch)
+            loss, norm = self.learner.step(loss_of, clips, generator, step)
         told = {"loss": float(loss), "gradient_norm": float(norm)}  # waits for the device
         seconds = time.monotonic() - before
         self.done.step = last
@@ -156,30 +167,6 @@ class Run:
             self.log.write(line)
             say_training(line, self.plan.steps)
 
-    def _step(self, step_of: nn.Module, pool: ClipPool, step: int) -> tuple[Tensor, Tensor]:
-        """Takes one optimiser step; returns the loss and the gradient's norm."""
-        device, steps = self.settings.device, self.plan.steps
-        generator = torch.Generator(device).manual_seed(
-            seed_of(self.settings.seed, "step", step, self.rank)
-        )
-        clips = pool.batch(step, self.batch)
-        draws = self.recipe.draws(self.batch, generator)
-        with torch.autocast(device.type, torch.bfloat16, self.settings.precision == "bf16"):
-            loss: Tensor = step_of(clips, *draws)
-        loss.backward()
-        norm = nn.utils.clip_grad_norm_(self.objective.parameters(), 1.0)
-        factor = self.recipe.learning_rate_factor(step, steps)
-        for optimiser, bases in zip(self.optimisers, self.bases, strict=True):
-            for group, base in zip(optimiser.param_groups, bases, strict=True):
-                group["lr"] = base * factor
-            optimiser.step()
-            optimiser.zero_grad()
-        average = list(self.averaged.parameters())
-        kept = self.recipe.ema(step, steps)
-        with torch.no_grad():
-            torch._foreach_lerp_(average, list(self.objective.parameters()), 1 - kept)
-        return loss.detach(), norm
-
     def _line(self, steps: int, seconds: float) -> dict[str, Any]:
         settings = self.settings
         rate = steps * self.plan.batch_size / seconds
@@ -189,7 +176,7 @@ class Run:
             "step": self.done.step,
             "batch": self.plan.batch_size,
             "clips": self.done.step * self.plan.batch_size,
-            "learning_rate": self.optimisers[0].param_groups[0]["lr"],
+            "learning_rate": self.learner.learning_rate,
             "clips_per_second": round(rate, 2),
             "tflops": round(tflops, 4),
             "mfu": None if peak is None else round(tflops / (peak * self.count), 4),
@@ -201,7 +188,10 @@ class Run:
         last = step == self.plan.steps
         if heldout is not None and (last or step % settings.heldout_every == 0):
             with self._timed("heldout"):
-                line = {"step": step, "heldout": self.recipe.heldout(self.averaged, heldout)}
+                line = {
+                    "step": step,
+                    "heldout": self.recipe.heldout(self.learner.averaged, heldout),
+                }
             self.log.write(line)
             say_heldout(line)
         if last or step % settings.checkpoint_every == 0:
@@ -219,12 +209,7 @@ class Run:
 
     def _save(self) -> None:
         if self.rank == 0:
-            states = {
-                "objective": self.objective.state_dict(),
-                "averaged": self.averaged.state_dict(),
-                "optimisers": [o.state_dict() for o in self.optimisers],
-            }
-            checkpoint.save(self.settings.out, self.identity, self.done, states)
+            checkpoint.save(self.settings.out, self.identity, self.done, self.learner.states())
 
     def _resume(self) -> None:
         settings = self.settings
@@ -234,10 +219,7 @@ class Run:
         if found is None:
             return
         self.done, states = found
-        self.objective.load_state_dict(states["objective"])
-        self.averaged.load_state_dict(states["averaged"])
-        for optimiser, state in zip(self.optimisers, states["optimisers"], strict=True):
-            optimiser.load_state_dict(state)
+        self.learner.load(states)
         logger.info("resuming after step %d of %d", self.done.step, self.plan.steps)
 
     @contextmanager
@@ -245,11 +227,6 @@ class Run:
         before = time.monotonic()
         yield
         self.done.seconds[what] += time.monotonic() - before
-
-
-def _plan(recipe: Recipe, settings: Settings) -> Plan:
-    usual = recipe.plan(settings.size)
-    return Plan(settings.steps or usual.steps, settings.batch_size or usual.batch_size)
 
 
 def _identity(recipe: Recipe, settings: Settings, plan: Plan, count: int) -> str:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Sequence
 
 import torch
 from jaxtyping import Float
-from torch import Tensor, nn
+from torch import Tensor
 
 _COEFFICIENTS = (3.4445, -4.7750, 2.0315)
 _STEPS = 5
@@ -30,7 +30,7 @@ class Muon(torch.optim.Optimizer):
         lr: Learning rate.
     """
 
-    def __init__(self, matrices: Iterable[nn.Parameter], lr: float) -> None:
+    def __init__(self, matrices: Iterable[Tensor], lr: float) -> None:
         super().__init__(matrices, {"lr": lr})
         wrong = [tuple(p.shape) for g in self.param_groups for p in g["params"] if p.ndim != 2]
         if wrong:
@@ -49,7 +49,7 @@ class Muon(torch.optim.Optimizer):
             torch._foreach_mul_(updates, scales)
             torch._foreach_sub_(moving, updates)
 
-    def _momenta(self, parameters: list[nn.Parameter]) -> list[Tensor]:
+    def _momenta(self, parameters: list[Tensor]) -> list[Tensor]:
         gradients = [p.grad for p in parameters if p.grad is not None]
         for parameter in parameters:
             if "momentum" not in self.state[parameter]:
@@ -81,8 +81,8 @@ def orthogonalised(matrices: Sequence[Float[Tensor, "_ _"]]) -> list[Float[Tenso
 
 
 def optimisers(
-    matrices: Iterable[nn.Parameter],
-    others: Iterable[nn.Parameter],
+    matrices: Iterable[Tensor],
+    others: Iterable[Tensor],
     *,
     learning_rate: float,
     adamw_learning_rate: float,

@@ -18,10 +18,11 @@ from worldbench.errors import DataError, UsageError
 from worldbench.progress import Progress
 from worldbench.record import unwritable
 from worldbench.schema import digest
+from worldbench_models.patches import FPS, FRAMES, RESOLUTION
 
 logger = logging.getLogger(__name__)
 
-SPEC = SceneSpec("train_random", 0, split="train", frames=16, fps=8, size=64)
+SPEC = SceneSpec("train_random", 0, split="train", frames=FRAMES, fps=FPS, size=RESOLUTION)
 """What the reference models learn from: the broad mixture of the worlds."""
 
 HELDOUT = replace(SPEC, split="calibration")

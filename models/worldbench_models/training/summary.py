@@ -40,7 +40,7 @@ def finished(settings: Settings, identity: str) -> Path | None:
 def finish(recipe: Recipe, run: "Run") -> None:
     """Writes the weights, then the summary that vouches for them."""
     settings = run.settings
-    release = recipe.release(run.averaged, settings.size)
+    release = recipe.release(run.learner.averaged, settings.size)
     summary = _summary(run)
     header = release.header | {
         "model": settings.model,

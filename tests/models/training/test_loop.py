@@ -112,17 +112,17 @@ def test_a_killed_run_resumes_from_its_last_checkpoint(
 ) -> None:
     train(TinyRecipe(), settings, NoTracker())
     other = replace(settings, out=tmp_path / "other")
-    step_of = loop.Run._step
+    batch = pool.ClipPool.batch
 
-    def dies(self: Any, step: Any, clips: Any, number: int) -> Any:
-        if number == 7:
+    def dies(self: pool.ClipPool, step: int, size: int) -> torch.Tensor:
+        if step == 7:
             raise MemoryError("killed")
-        return step_of(self, step, clips, number)
+        return batch(self, step, size)
 
-    monkeypatch.setattr(loop.Run, "_step", dies)
+    monkeypatch.setattr(pool.ClipPool, "batch", dies)
     with pytest.raises(MemoryError):
         train(TinyRecipe(), other, NoTracker())
-    monkeypatch.setattr(loop.Run, "_step", step_of)
+    monkeypatch.setattr(pool.ClipPool, "batch", batch)
     train(TinyRecipe(), other, NoTracker())
     assert losses(other) == losses(settings)  # steps 5 to 7 were logged twice, and stand once
 

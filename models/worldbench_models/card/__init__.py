@@ -1,0 +1,6 @@
+"""A model's card, written from the files of its training run and from nothing else.
+
+``run`` reads a run folder, ``words`` holds what is said of each model, ``page`` the Markdown,
+``plot`` lines as SVG, ``curves`` a run's, ``sheet`` the rollouts.
+``python -m worldbench_models.card RUN`` writes it.
+"""

@@ -1,0 +1,264 @@
+"""The video DiT as an adapter: it encodes, generates and is surprised."""
+
+import math
+from collections.abc import Sequence
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from worldbench import operators
+from worldbench.adapter import Latents, NoiseBank
+from worldbench.errors import UsageError
+from worldbench.schema import AdapterCard, digest
+from worldbench_models.dit.estimator import Estimator
+from worldbench_models.dit.flow import noised
+from worldbench_models.dit.network import parameters
+from worldbench_models.dit.origin import RANDOM, Facts, origin
+from worldbench_models.dit.pixels import to_patches, to_video
+from worldbench_models.dit.sampler import DrawNoise, rollout
+from worldbench_models.dit.surprise import Denoising
+from worldbench_models.patches import PATCH
+
+OPERATORS = ("denoising_error", "history_contrast", "sample_distance")
+
+_VERSION = 1
+"""Raised when the same weights and options give other answers than before."""
+
+_STRIDE = PATCH[0]
+
+
+class DiTAdapter:
+    """A diffusion transformer over pixels, with trained weights or, as its own floor, random ones.
+
+    Clips of another size than its own are resized, the short side to its own and the other to the
+    nearest whole patch, and rollouts are resized back. An odd last frame counts twice.
+
+    Args:
+        name: The name shown on the board.
+        weights: A weight file; ``random``; or None for those shipped in ``size``.
+        size: Of shipped or random weights; a file tells its own.
+        seed: Of random weights.
+        layer: Where latents are taken by default; None is the block at two thirds of the depth.
+        noise: Share of noise σ = 1 − t in a clip that is encoded, by default.
+        sampler_steps: Evaluations of the network per window of a rollout.
+        levels: Noise levels t at which the denoising error is taken.
+        draws: Pairs ±ε of noise per level.
+        samples: Rollouts that ``sample_distance`` compares with the clip.
+
+    Raises:
+        UsageError: If an option is out of range.
+        DataError: If the weights cannot be read.
+    """
+
+    def __init__(
+        self,
+        name: str = "dit",
+        weights: str | None = None,
+        size: str = "s",
+        seed: int = 0,
+        layer: str | None = None,
+        noise: float = 0.3,
+        sampler_steps: int = 20,
+        levels: Sequence[float] = (0.1, 0.3, 0.5, 0.7),
+        draws: int = 1,
+        samples: int = 4,
+    ) -> None:
+        counts = {"sampler_steps": sampler_steps, "draws": draws, "samples": samples}
+        for option, count in counts.items():
+            _require(count >= 1, option, count, "an integer of at least 1")
+        _require(0 <= noise <= 1, "noise", noise, "a number in [0, 1]")
+        inside = bool(levels) and all(0 < level < 1 for level in levels)
+        _require(inside, "levels", levels, "a list of numbers in (0, 1)")
+        source = origin(weights, size=size, seed=seed)
+        facts = source.facts
+        self._length, self._side = facts.frames // _STRIDE, min(facts.resolution)
+        self.layers = tuple(f"block{i + 1}" for i in range(facts.size.depth))
+        layer = layer or self.layers[round(2 / 3 * facts.size.depth) - 1]
+        _require(layer in self.layers, "layer", layer, ", ".join(self.layers))
+        self.layer, self.noise = layer, float(noise)
+        self.sampler_steps, self.draws, self.samples = sampler_steps, draws, samples
+        self.levels = tuple(float(level) for level in levels)
+        self.card = self._card(name, facts, trained=weights != RANDOM)
+        self._estimate = Estimator(source)
+        self._denoising = Denoising(self._estimate, self.levels, draws, self._length)
+
+    def _card(self, name: str, facts: Facts, *, trained: bool) -> AdapterCard:
+        options = [self.layer, self.noise, self.sampler_steps, self.levels, self.draws]
+        return AdapterCard(
+            name=name,
+            revision=digest(["dit", _VERSION, operators.VERSION, facts.key, options, self.samples]),
+            family="generative",
+            summary="pixel-space video diffusion transformer, "
+            + ("trained on the procedural worlds" if trained else "random weights")
+            + f"; Euler, {self.sampler_steps} steps",
+            capabilities=("encodes", "generates", "surprises"),
+            operators=OPERATORS,
+            parameters=parameters(facts.size),
+            fps=facts.fps,
+            size=facts.resolution,
+            frames=facts.frames,
+            temporal_stride=_STRIDE,
+            min_context=_STRIDE,
+            stochastic=True,
+            training_data=facts.training_data,
+            training_compute=facts.training_compute,
+            licence=facts.licence,
+            source="worldbench_models, the reference models of worldbench",
+        )
+
+    def encode(
+        self,
+        video: Float[Tensor, "b t 3 h w"],
+        *,
+        layer: str | None = None,
+        noise: float | None = None,
+        seed: int = 0,
+    ) -> Latents:
+        """Returns the tokens after a block, given a clip with noise over all of it.
+
+        Args:
+            video: Clips.
+            layer: One of ``layers``.
+            noise: Share of noise σ = 1 − t, in [0, 1].
+            seed: Of the noise, which all clips of the batch share.
+
+        Raises:
+            ValueError: If layer or noise does not exist.
+        """
+        layer, noise = layer or self.layer, self.noise if noise is None else noise
+        if layer not in self.layers:
+            raise ValueError(f"no layer {layer!r}; there are {', '.join(self.layers)}")
+        if not 0 <= noise <= 1:
+            raise ValueError(f"noise must be in [0, 1], got {noise}")
+        depth = self.layers.index(layer) + 1
+        clean = to_patches(video, self._side)
+        fresh = _drawn(tuple(clean.shape[1:]), seed).to(clean.device)
+        levels = clean.new_full(clean.shape[:2], 1 - noise)
+        noisy = noised(clean, fresh.expand_as(clean), levels)
+        return Latents(self._estimate.features(noisy, levels, depth), _STRIDE)
+
+    def generate(
+        self,
+        context: Float[Tensor, "b c 3 h w"],
+        horizon: int,
+        *,
+        samples: int,
+        seeds: Sequence[int],
+        actions: Tensor | None = None,
+        prompt: Sequence[str] | None = None,
+    ) -> Float[Tensor, "b s t 3 h w"]:
+        """Samples rollouts; sample k of a trial is the same however many are asked for.
+
+        Actions and prompt change nothing.
+
+        Raises:
+            ValueError: If the context is not legal, or there is not one seed per item.
+        """
+        self._require_legal(context.shape[1])
+        if len(seeds) != len(context):
+            raise ValueError(f"{len(context)} contexts but {len(seeds)} seeds")
+
+        def draw(window: int, shape: tuple[int, int, int, int]) -> Tensor:
+            # Drawn on the CPU: the same on every device.
+            keys = [[seed, k, window] for seed in seeds for k in range(samples)]
+            noise = [_drawn(shape, int(digest(["rollout", *key])[:15], 16)) for key in keys]
+            return torch.stack(noise).to(context.device)
+
+        patches = to_patches(context, self._side).repeat_interleave(samples, dim=0)
+        future = self._rollout(patches, horizon, draw)
+        video = to_video(future, horizon, (context.shape[-2], context.shape[-1]))
+        return video.reshape(len(context), samples, *video.shape[1:])
+
+    def surprise(
+        self,
+        video: Float[Tensor, "b t 3 h w"],
+        context: int,
+        *,
+        operator: str,
+        noise: NoiseBank,
+    ) -> Float[Tensor, "b steps"]:
+        """Returns how little was expected what comes after the context, per latent step.
+
+        Operators: ``denoising_error``, the mean over levels of :meth:`denoising_curve`;
+        ``history_contrast``, that minus what it is with the past noised away (only for clips that
+        share a prefix); ``sample_distance``, of rollouts to the clip
+        (:func:`worldbench.operators.sample_distance`).
+
+        Raises:
+            ValueError: If context or operator is not legal, or nothing comes after the context.
+        """
+        self._require_future(video, context)
+        if operator == "denoising_error":
+            return self.denoising_curve(video, context, noise).mean(dim=1)
+        if operator == "history_contrast":
+            patches = to_patches(video, self._side)
+            return self._denoising.contrast(patches, context // _STRIDE, noise).mean(dim=1)
+        if operator == "sample_distance":
+            return self._sample_distance(video, context, noise)
+        raise ValueError(f"no operator {operator!r}; there are {', '.join(OPERATORS)}")
+
+    def denoising_curve(
+        self, video: Float[Tensor, "b t 3 h w"], context: int, noise: NoiseBank
+    ) -> Float[Tensor, "b levels steps"]:
+        """Returns the denoising error at each of ``levels`` and each future latent step.
+
+        Raises:
+            ValueError: If the context is not legal, or nothing comes after it.
+        """
+        self._require_future(video, context)
+        return self._denoising.curve(to_patches(video, self._side), context // _STRIDE, noise)
+
+    def _sample_distance(
+        self, video: Float[Tensor, "b t 3 h w"], context: int, noise: NoiseBank
+    ) -> Float[Tensor, "b steps"]:
+        patches, future = to_patches(video[:, :context], self._side), video[:, context:]
+        size = (video.shape[-2], video.shape[-1])
+        rollouts = []
+        for k in range(self.samples):
+
+            def draw(window: int, shape: tuple[int, int, int, int], k: int = k) -> Tensor:
+                index = window * self.samples + k
+                return noise.draw(shape, level=0.0, index=index, sign=1).to(video)
+
+            foreseen = self._rollout(patches, future.shape[1], draw)
+            rollouts.append(to_video(foreseen, future.shape[1], size))
+        return operators.sample_distance(torch.stack(rollouts, dim=1), future, _STRIDE)
+
+    def _rollout(
+        self, context: Float[Tensor, "b c h w p"], horizon: int, draw: DrawNoise
+    ) -> Float[Tensor, "b f h w p"]:
+        return rollout(
+            self._estimate,
+            context,
+            math.ceil(horizon / _STRIDE),
+            draw=draw,
+            length=self._length,
+            steps=self.sampler_steps,
+        )
+
+    def _require_legal(self, context: int) -> None:
+        if not self.card.legal_context(context):
+            raise ValueError(
+                f"{self.card.name} needs a context of ≥ {self.card.min_context} frames, a multiple "
+                f"of {_STRIDE}; got {context}"
+            )
+
+    def _require_future(self, video: Float[Tensor, "b t 3 h w"], context: int) -> None:
+        self._require_legal(context)
+        if video.shape[1] <= context:
+            raise ValueError(f"nothing comes after {context} of {video.shape[1]} frames")
+
+
+def _drawn(shape: tuple[int, ...], seed: int) -> Tensor:
+    return torch.randn(shape, generator=torch.Generator().manual_seed(seed))
+
+
+def _require(holds: bool, option: str, seen: object, accepted: str) -> None:
+    if not holds:
+        raise UsageError(
+            f"adapter.{option} is out of range",
+            seen=seen,
+            accepted=accepted,
+            fix="worldbench show dit lists all options",
+        )

@@ -1,0 +1,43 @@
+"""Between clips of any size and the patches of a network that was trained on one."""
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+from torch.nn import functional
+
+from worldbench_models.patches import PATCH, patchify, unpatchify
+
+
+def native(size: tuple[int, int], side: int) -> tuple[int, int]:
+    """Returns height and width for the network: the short side, the other to a whole patch."""
+    scale = side / min(size)
+    height, width = (max(round(s * scale / PATCH[1]), 1) * PATCH[1] for s in size)
+    return height, width
+
+
+def to_patches(video: Float[Tensor, "b t 3 h w"], side: int) -> Float[Tensor, "b t2 h8 w8 p"]:
+    """Returns a clip's patches, values in [-1, 1].
+
+    Args:
+        video: Values in [0, 1]. An odd last frame is repeated.
+        side: Pixels of the short side of what the network was trained on, a multiple of 8.
+    """
+    if video.shape[1] % PATCH[0]:
+        video = torch.cat([video, video[:, -1:]], dim=1)
+    return patchify(2 * _resized(video, native((video.shape[-2], video.shape[-1]), side)) - 1)
+
+
+def to_video(
+    patches: Float[Tensor, "b t2 h8 w8 p"], frames: int, size: tuple[int, int]
+) -> Float[Tensor, "b t 3 h w"]:
+    """Returns the first frames of patches, at any size, values in [0, 1]."""
+    video = (unpatchify(patches)[:, :frames].clamp(-1, 1) + 1) / 2
+    return _resized(video, size)
+
+
+def _resized(video: Float[Tensor, "b t 3 h w"], size: tuple[int, int]) -> Tensor:
+    if video.shape[-2:] == size:
+        return video
+    frames = functional.interpolate(video.flatten(0, 1), size, mode="bilinear", antialias=True)
+    # Weights sum to 1 but for rounding.
+    return frames.clamp(0, 1).reshape(*video.shape[:3], *size)

@@ -1,0 +1,77 @@
+"""Adapters whose answers at the gates are known."""
+
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor
+
+from worldbench.adapter import NoiseBank
+from worldbench.adapters.still import CopyLast
+from worldbench.schema import AdapterCard, digest
+
+
+def _card(name: str, stride: int, *capabilities: str) -> AdapterCard:
+    return AdapterCard(
+        name=name,
+        revision=digest([name, stride]),
+        family="generative",
+        capabilities=capabilities,
+        operators=("denoising_error",) if "surprises" in capabilities else (),
+        temporal_stride=stride,
+        stochastic=True,
+    )
+
+
+class Surprised:
+    """Is as surprised as a function of the whole clip, the context and the noise says."""
+
+    def __init__(
+        self, score: Callable[[Tensor, int, NoiseBank], Tensor], *, stride: int = 2
+    ) -> None:
+        self.score, self.card = score, _card("surprised", stride, "surprises")
+
+    def surprise(self, video: Tensor, context: int, *, operator: str, noise: NoiseBank) -> Tensor:
+        assert operator == "denoising_error"
+        assert context % self.card.temporal_stride == 0
+        return self.score(video, context, noise)
+
+
+def constant(video: Tensor, context: int, noise: NoiseBank) -> Tensor:
+    return torch.ones(len(video), 3)
+
+
+def frame_difference(video: Tensor, context: int, noise: NoiseBank) -> Tensor:
+    """The change from the last context frame on, frame by frame."""
+    return (video[:, context:] - video[:, context - 1 : -1]).abs().double().sum(dim=(2, 3, 4))
+
+
+class Tiny:
+    """Copies the last frame with seeded noise, and is surprised by change: it can run the gates."""
+
+    levels = (0.1, 0.5)
+
+    def __init__(self, name: str) -> None:
+        self.card = _card(name, 2, "generates", "surprises")
+
+    def generate(
+        self,
+        context: Tensor,
+        horizon: int,
+        *,
+        samples: int,
+        seeds: Sequence[int],
+        actions: Tensor | None = None,
+        prompt: Sequence[str] | None = None,
+    ) -> Tensor:
+        still = CopyLast().generate(context, horizon, samples=samples, seeds=seeds)
+        for seed, item in zip(seeds, still, strict=True):
+            generator = torch.Generator().manual_seed(seed)
+            item.add_(0.02 * torch.randn(item.shape, generator=generator)).clamp_(0, 1)
+        return still
+
+    def surprise(self, video: Tensor, context: int, *, operator: str, noise: NoiseBank) -> Tensor:
+        return frame_difference(video, context, noise)
+
+    def denoising_curve(self, video: Tensor, context: int, noise: NoiseBank) -> Tensor:
+        change = frame_difference(video, context, noise)
+        return torch.stack([change, torch.ones_like(change)], dim=1)
