@@ -65,6 +65,7 @@ def job(config: DictConfig) -> float | None:
             _describe(cell)
             failed = False
             return None
+        _tell_of_other_format(cell, watch)
         record = _run(cell, tracker, watch, config)
         supersede(root, public, cell)
         failed = False
@@ -109,6 +110,30 @@ def answerer(config: DictConfig, question: Question, root: Path) -> Cell:
         WorldbenchError: If it cannot be made.
     """
     return Cell.identify(instantiate("adapter", config.adapter), question, root)
+
+
+def _tell_of_other_format(cell: Cell, watch: Stopwatch) -> None:
+    """Notes that clips come at another rate or size than the model's own.
+
+    It is asked all the same: all models of a board see the same clips. But at another rate things
+    move faster or slower than the model has learnt, and its score is to be read with that in mind.
+    """
+    card, data = cell.adapter.card, cell.data
+    size = data.protocol.get("size")
+    other = []
+    if card.fps is not None and abs(card.fps / data.fps - 1) > 0.01:
+        other.append(f"{data.fps:g} frames per second, not {card.fps:g}")
+    if card.size is not None and size is not None and tuple(size) != card.size:
+        other.append(f"{size[0]}×{size[1]} pixels, not {card.size[0]}×{card.size[1]}")
+    if other:
+        note = f"the clips have {' and '.join(other)}, for which {card.name} was made"
+        watch.notes.append(note)
+        fix = []
+        if card.fps is not None:
+            fix.append(f"data.fps={card.fps:g}")
+        if card.size is not None:
+            fix.append(f"data.size=[{card.size[0]},{card.size[1]}]")
+        logger.warning("%s; of data that can be resampled: %s", note, " ".join(fix))
 
 
 def _run(cell: Cell, tracker: Tracker, watch: Stopwatch, config: DictConfig) -> Record:

@@ -77,6 +77,16 @@ def test_the_record_says_how_it_came_about(bench: Bench) -> None:
     assert provenance.trials_sha256 == records.file_digest(path.with_suffix(".parquet"))
 
 
+def test_clips_of_another_rate_than_the_models_are_used_and_noted(
+    bench: Bench, capsys: pytest.CaptureFixture[str]
+) -> None:
+    model = ("adapter=dit_random", "adapter.size=xs", "adapter.sampler_steps=1", "limit=4")
+    assert bench.run(*model) == 0
+    note = "the clips have 15 frames per second, not 8, for which dit_random was made"
+    assert bench.record.provenance.notes == (note,)
+    assert f"{note}; of data that can be resampled: data.fps=8" in capsys.readouterr().err
+
+
 def test_a_second_run_finds_the_first_and_leaves_it_alone(
     bench: Bench, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -28,7 +28,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("run", type=Path, help="the run folder, with gates.json")
     parser.add_argument("--out", type=Path, help="the card's folder; cards/MODEL-SIZE by default")
-    parser.add_argument("--notes", type=Path, help="a text: what was tried for gates that failed")
+    parser.add_argument("--notes", type=Path, help="a Markdown file: what was tried for gates that failed")
     parser.add_argument("--eye", choices=("passed", "failed"), help="how the gate by eye stands")
     parser.add_argument("--looked", help="what was seen on the sheet, and by whom")
     asked = parser.parse_args(arguments)
@@ -51,7 +51,7 @@ def write_card(run: Path, out: Path | None = None, *, notes: Path | None = None)
     Args:
         run: The run folder.
         out: Where to write; ``cards/<model>-<size>`` of this package if None.
-        notes: A text file, taken over as it stands.
+        notes: A Markdown file, taken over as it stands.
 
     Returns:
         The folder.

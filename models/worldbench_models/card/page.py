@@ -55,7 +55,7 @@ def _gates(run: Run, notes: str | None) -> list[str]:
     head = ("gate", "status", "value", "bound", "remark", "what is measured")
     parts = [f"{told}.", _table(head, rows)]
     if notes is not None:
-        parts += ["What was tried:", _verbatim(notes)]
+        parts += ["What was tried:", notes.strip()]
     elif counts["failed"]:
         parts.append("What was tried for the gates that failed has not been written down.")
     return parts
@@ -160,14 +160,6 @@ def _cell(text: str) -> str:
     return flat.replace("&", "&amp;").replace("<", "&lt;")
 
 
-def _verbatim(text: str) -> str:
-    """Returns text in a fence that nothing in it closes."""
-    fence = "```"
-    while fence in text:
-        fence += "`"
-    return f"{fence}text\n{text.strip()}\n{fence}"
-
-
 def _flat(settings: Mapping[str, Any], above: str = "") -> list[tuple[str, str]]:
     rows: list[tuple[str, str]] = []
     for name, value in sorted(settings.items()):
@@ -190,7 +182,7 @@ def _count(number: int) -> str:
     return f"{number:,}"
 
 
-def _flops(number: float) -> str:
+def _flops(number: int | float) -> str:
     power = min(6, int(math.log10(number) // 3)) if number >= 1 else 0
     return f"{number / 1000.0**power:.3g} {('', 'k', 'M', 'G', 'T', 'P', 'E')[power]}FLOP"
 

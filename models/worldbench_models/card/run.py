@@ -74,5 +74,5 @@ def _unreadable(folder: Path, seen: object) -> DataError:
         f"cannot read the run folder {folder}",
         seen=seen,
         accepted="a finished run: log.jsonl, summary.json and gates.json",
-        fix="python -m worldbench_models.training … and then python -m worldbench_models.gates …",
+        fix="worldbench train model=…, and then python -m worldbench_models.gates …",
     )

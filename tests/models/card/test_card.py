@@ -119,11 +119,11 @@ def test_tables_have_as_many_cells_in_every_row(run: Path, tmp_path: Path) -> No
             assert len(counts) == 1, block
 
 
-def test_notes_are_taken_over_and_cannot_escape(run: Path, tmp_path: Path) -> None:
+def test_notes_are_taken_over_as_they_stand(run: Path, tmp_path: Path) -> None:
     notes = tmp_path / "notes.txt"
-    notes.write_text("tried rate 8e-4\n```\n# <b>not a heading</b>\n")
+    notes.write_text("- tried **rate** 8e-4\n- tried others\n")
     text = (write_card(run, tmp_path / "out", notes=notes) / "README.md").read_text()
-    assert "````text\ntried rate 8e-4\n```\n# <b>not a heading</b>\n````" in text
+    assert "What was tried:\n\n- tried **rate** 8e-4\n- tried others\n" in text
     assert "has not been written down" not in text
     with pytest.raises(DataError, match="notes"):
         write_card(run, tmp_path / "out", notes=tmp_path / "none.txt")
