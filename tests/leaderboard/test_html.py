@@ -94,6 +94,21 @@ def test_chart_positions_grow_with_the_score(records):
     assert places["linear_flow"] < places["real_future"] <= 98.0
 
 
+def test_a_score_far_below_the_floor_does_not_squash_the_others(tree, make_result):
+    for name, family, value in [
+        *(("copy_last", "baseline", 16.0), ("real_future", "oracle", 0.0)),
+        *(("good", "generative", 5.0), ("untrained", "generative", 500.0)),
+    ]:
+        given = make_result("frechet_inf", value, higher_is_better=False, headline=True)
+        tree.add(tree.card(name, family=family), (given,))
+    _, figure = html(tree.root).split("<figure>")
+    found = re.findall(r"<g><title>(\w+):.*?cx=\"([\d.]+)%\"", figure, flags=re.DOTALL)
+    places = {name: float(x) for name, x in found}
+    assert places["good"] - places["real_future"] > 5
+    assert "untrained" not in places
+    assert re.search(r">500\S* →</text>", figure)
+
+
 def test_floor_and_ceiling_are_labelled_in_words(records):
     text = html(records)
     assert '<span class="tag floor">floor</span>' in text

@@ -8,15 +8,21 @@ import math
 from dataclasses import dataclass
 
 from worldbench.leaderboard import text
-from worldbench.leaderboard.board import Anchor, Cell, Column, Section
+from worldbench.leaderboard.board import Anchor, Cell, Column, Row, Section
 
 _LEFT, _RIGHT = 2.0, 98.0
 _TOP, _ROW, _BOTTOM = 42, 42, 28
+_REACH = 4.0
+"""How far beyond the floor a chart reaches, in distances of floor and ceiling; an untrained network
+a hundred times as far off would leave the others on one spot."""
 
 
 @dataclass(frozen=True)
 class Mark:
-    """One adapter: its name, its interval and its score, positions in percent and pixels."""
+    """One adapter: its name, its interval and its score, positions in percent and pixels.
+
+    A score beyond the chart stands at its edge, and ``beyond`` says how much it is.
+    """
 
     name: str
     role: str
@@ -25,6 +31,8 @@ class Mark:
     x: str
     low: str | None
     high: str | None
+    beyond: str | None
+    side: str
 
 
 @dataclass(frozen=True)
@@ -67,17 +75,7 @@ def chart(section: Section, index: int) -> Chart | None:
         return None
     low, high, ticks = _domain(column, [cell for _, cell in drawn])
     marks = tuple(
-        Mark(
-            name=text.plain(row.adapter),
-            role=row.role,
-            said=f"{text.score(cell)} {text.interval(cell)}",
-            y=_TOP + _ROW * i + 28,
-            x=_percent(cell.value, low, high),
-            low=None if cell.low is None else _percent(cell.low, low, high),
-            high=None if cell.high is None else _percent(cell.high, low, high),
-        )
-        for i, (row, cell) in enumerate(drawn)
-        if cell.value is not None
+        _mark(row, cell, _TOP + _ROW * i + 28, low, high) for i, (row, cell) in enumerate(drawn)
     )
     return Chart(
         heading=text.heading(column),
@@ -91,13 +89,35 @@ def chart(section: Section, index: int) -> Chart | None:
     )
 
 
+def _mark(row: Row, cell: Cell, y: int, low: float, high: float) -> Mark:
+    value = cell.value
+    assert value is not None
+    inside = low <= value <= high
+    whisker = cell.low is not None and cell.high is not None and inside
+    return Mark(
+        name=text.plain(row.adapter),
+        role=row.role,
+        said=f"{text.score(cell)} {text.interval(cell)}",
+        y=y,
+        x=_percent(value, low, high),
+        low=_percent(cell.low, low, high) if whisker and cell.low is not None else None,
+        high=_percent(cell.high, low, high) if whisker and cell.high is not None else None,
+        beyond=None if inside else text.score(cell),
+        side="end" if value > high else "start",
+    )
+
+
 def _domain(column: Column, cells: list[Cell]) -> tuple[float, float, list[tuple[float, str]]]:
     """Returns the range shown and its ticks, at multiples of 1, 2 or 5 times a power of ten."""
     given = [edge for cell in cells for edge in (cell.value, cell.low, cell.high)]
     given += [anchor.value for anchor in (column.floor, column.ceiling) if anchor]
     values = [value for value in given if value is not None]
     low, high = min(values), max(values)
-    if low == high:
+    if column.floor and column.ceiling:
+        floor, ceiling = column.floor.value, column.ceiling.value
+        furthest = floor + _REACH * (floor - ceiling)
+        low, high = (max(low, furthest), high) if ceiling > floor else (low, min(high, furthest))
+    if low >= high:
         pad = abs(low) * 0.1 or 1.0
         low, high = low - pad, high + pad
     rough = (high - low) / 3
@@ -123,4 +143,5 @@ def _line(value: float, said: str, low: float, high: float, margin: float) -> Li
 
 
 def _percent(value: float, low: float, high: float) -> str:
-    return f"{_LEFT + (_RIGHT - _LEFT) * (value - low) / (high - low):.2f}%"
+    share = min(max((value - low) / (high - low), 0.0), 1.0)
+    return f"{_LEFT + (_RIGHT - _LEFT) * share:.2f}%"
