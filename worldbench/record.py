@@ -72,8 +72,8 @@ def unwritable(path: Path, error: OSError) -> EnvironmentFault:
         f"cannot write {path}",
         seen=error.strerror or str(error),
         accepted="a writable folder with free space",
-        fix="choose another with records=DIR, --out DIR or, for the cache, WORLDBENCH_CACHE; or "
-        "free space. Finished batches are kept and the same command resumes",
+        fix="choose another with records=DIR, out=DIR, --out DIR or, for the cache, "
+        "WORLDBENCH_CACHE; or free space. What is finished is kept and the same command resumes",
     )
 
 

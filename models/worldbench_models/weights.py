@@ -4,40 +4,33 @@ Nothing is ever unpickled. Files that ship lie in ``weights/`` beside this modul
 ``digests.json`` holds their SHA-256.
 """
 
-import hashlib
 import json
-import struct
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
-from jaxtyping import Float
 from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import Tensor, nn
 
 from worldbench.errors import DataError
 from worldbench.record import file_digest, write_atomic
+from worldbench_models.weights_header import (
+    KEY,
+    OURS,
+    Description,
+    broken,
+    checked_header,
+    described,
+    train,
+)
 
 FOLDER = Path(__file__).parent / "weights"
 """Where shipped files lie."""
 
-_KEY = "worldbench"
-_FIELDS: dict[str, type | tuple[type, ...]] = {
-    "model": str,
-    "size": str,
-    "shape": dict,
-    "frames": int,
-    "fps": (float, int),
-    "resolution": list,
-    "training_data": str,
-    "training_compute": str,
-    "licence": str,
-}
 _PICKLES = (b"PK\x03\x04", b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05")
-_OURS = "a .safetensors file that `worldbench train` wrote"
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,13 +38,12 @@ class Weights:
     """What a weight file holds.
 
     Attributes:
-        state: Parameters by name, float32.
-        header: What they are: model, size, shape, frames, fps, resolution, training_data,
-            training_compute, licence.
+        state: Values by name; floats are float32.
+        header: What they are, as :class:`~worldbench_models.weights_header.Description` says.
         sha256: Of the file.
     """
 
-    state: dict[str, Float[Tensor, "..."]]
+    state: dict[str, Tensor]
     header: dict[str, Any]
     sha256: str
 
@@ -65,12 +57,12 @@ def save_weights(path: Path, state: Mapping[str, Tensor], header: Mapping[str, A
         header: See :class:`Weights`.
 
     Raises:
-        DataError: If the header is not complete, or a value is not finite.
+        DataError: If the header is not complete or not usable, or a value is not finite.
         EnvironmentFault: If the file cannot be written.
     """
+    checked_header(path, json.loads(json.dumps(dict(header))))
     # The text is the only key: safetensors keeps several in no fixed order.
     text = json.dumps(dict(header), sort_keys=True, allow_nan=False)
-    _checked_header(path, json.loads(text))
     tensors = {
         name: (value.to(torch.bfloat16) if value.is_floating_point() else value)
         .detach()
@@ -79,7 +71,7 @@ def save_weights(path: Path, state: Mapping[str, Tensor], header: Mapping[str, A
         for name, value in sorted(state.items())
     }
     _require_finite(path, tensors)
-    write_atomic(path, save(tensors, {_KEY: text}))
+    write_atomic(path, save(tensors, {KEY: text}))
 
 
 def load_weights(path: Path, *, model: str) -> Weights:
@@ -91,27 +83,27 @@ def load_weights(path: Path, *, model: str) -> Weights:
 
     Raises:
         DataError: If it is missing, cut short, no safetensors, of another model, or holds values
-            that are not finite.
+            that are not finite; or if its header is not usable.
     """
     content = _content(path, model)
-    header = _header(path, content, model)
+    told = described(path, content, model)
     try:
         tensors = load(content)
-    except (SafetensorError, ValueError, RuntimeError) as error:
-        raise _broken(path, str(error)) from error
-    _require_finite(path, tensors)
+    except (SafetensorError, LookupError, ValueError, RuntimeError) as error:
+        raise broken(path, str(error)) from error
     state = {k: v.float() if v.is_floating_point() else v for k, v in tensors.items()}
-    return Weights(state, header, hashlib.sha256(content).hexdigest())
+    _require_finite(path, state)
+    return Weights(state, told.header, told.sha256)
 
 
-def read_header(path: Path, *, model: str) -> tuple[dict[str, Any], str]:
-    """Returns a weight file's header and SHA-256, without making tensors of it.
+def read_header(path: Path, *, model: str) -> Description:
+    """Returns what a weight file says of itself, without making tensors of it.
 
     Raises:
-        DataError: If it is missing, cut short, no safetensors, or of another model.
+        DataError: If it is missing, cut short, no safetensors, of another model, or its header is
+            not usable.
     """
-    content = _content(path, model)
-    return _header(path, content, model), hashlib.sha256(content).hexdigest()
+    return described(path, _content(path, model), model)
 
 
 def fill(network: nn.Module, weights: Weights, path: Path) -> None:
@@ -129,7 +121,7 @@ def fill(network: nn.Module, weights: Weights, path: Path) -> None:
             f"the weights in {path} do not fit the network their header describes",
             seen=f"{first}: {given.get(first, 'missing')}, and {len(names) - 1} more",
             accepted=f"{first}: {wanted.get(first, 'no such parameter')}",
-            fix=f"write the file again with this release: {_train(weights.header['model'])}",
+            fix=f"write the file again with this release: {train(weights.header['model'])}",
         )
     network.load_state_dict(weights.state)
 
@@ -151,7 +143,7 @@ def shipped(name: str, *, model: str, size: str) -> Path:
         raise DataError(
             f"no weights called {name} are shipped with this release",
             accepted=", ".join(sorted(digests)) or "a path to weights of your own",
-            fix=f"{_train(model, size)}, then adapter.weights=PATH; or adapter={model}_random",
+            fix=f"{train(model, size)}, then adapter.weights=PATH; or adapter={model}_random",
         )
     seen = file_digest(path) if path.is_file() else None
     if seen != digests[name]:
@@ -167,64 +159,23 @@ def shipped(name: str, *, model: str, size: str) -> Path:
 def _content(path: Path, model: str) -> bytes:
     try:
         content = path.read_bytes()
-    except OSError as error:
+    except (OSError, ValueError) as error:  # the latter of a path that no file could have
         raise DataError(
             f"cannot read the weights {path}",
-            seen=error.strerror,
-            accepted=_OURS,
-            fix=f"correct adapter.weights=PATH, or make them: {_train(model)}",
+            seen=error.strerror if isinstance(error, OSError) else error,
+            accepted=OURS,
+            fix=f"correct adapter.weights=PATH, or make them: {train(model)}",
         ) from error
     if content.startswith(_PICKLES):
         raise DataError(
             f"{path} is a pickle, which may run code when it is read; it was not",
-            accepted=_OURS,
+            accepted=OURS,
             fix="give the .safetensors file that lies beside the run's checkpoint.pt, or convert "
             "the weights with worldbench_models.weights.save_weights",
         )
     if not content:
-        raise _broken(path, "an empty file")
+        raise broken(path, "an empty file")
     return content
-
-
-def _header(path: Path, content: bytes, model: str) -> dict[str, Any]:
-    # A file is the length of its table (8 bytes), the table in JSON, and the values.
-    try:
-        (length,) = struct.unpack("<Q", content[:8])
-        table = json.loads(content[8 : 8 + length])
-        end = max(entry["data_offsets"][1] for name, entry in table.items() if name[0] != "_")
-    except (struct.error, ValueError, OverflowError, LookupError, TypeError, AttributeError):
-        raise _broken(path, f"{len(content)} bytes that hold no safetensors table") from None
-    if len(content) != 8 + length + end:
-        raise _broken(path, f"{len(content)} bytes where the table says {8 + length + end}")
-    try:
-        header = json.loads(table["__metadata__"][_KEY])
-    except (LookupError, ValueError, TypeError) as error:
-        raise DataError(
-            f"the safetensors file {path} does not say what it is",
-            accepted=f"{_OURS}; its metadata holds {_KEY!r}",
-            fix=f"write it with worldbench_models.weights.save_weights, or {_train(model)}",
-        ) from error
-    _checked_header(path, header)
-    if header["model"] != model:
-        raise DataError(
-            f"the weights in {path} are of another model",
-            seen=header["model"],
-            accepted=model,
-            fix=f"adapter={header['model']}, or weights of {model}: {_train(model)}",
-        )
-    return dict(header)
-
-
-def _checked_header(path: Path, header: object) -> None:
-    fields = header if isinstance(header, dict) else {}
-    wrong = sorted(k for k, kind in _FIELDS.items() if not isinstance(fields.get(k), kind))
-    if wrong:
-        raise DataError(
-            f"the header of the weights {path} is not complete",
-            seen=", ".join(f"{k}: {fields.get(k)!r}" for k in wrong),
-            accepted=f"all of {', '.join(_FIELDS)}, as worldbench_models.weights says",
-            fix="write the file again with this release",
-        )
 
 
 def _require_finite(path: Path, tensors: Mapping[str, Tensor]) -> None:
@@ -237,16 +188,3 @@ def _require_finite(path: Path, tensors: Mapping[str, Tensor]) -> None:
                 accepted="finite values",
                 fix="the training diverged: look at log.jsonl, lower the learning rate",
             )
-
-
-def _broken(path: Path, seen: str) -> DataError:
-    return DataError(
-        f"the weight file {path} is cut short or no safetensors",
-        seen=seen,
-        accepted=_OURS,
-        fix="copy or download it again",
-    )
-
-
-def _train(model: str, size: str = "s") -> str:
-    return f"worldbench train model={model} size={size}"

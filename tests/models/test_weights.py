@@ -40,7 +40,8 @@ def test_what_was_saved_is_loaded_in_float32_after_rounding_to_bf16(path: Path) 
     loaded = load_weights(path, model="dit")
     assert loaded.header == HEADER
     assert loaded.sha256 == hashlib.sha256(path.read_bytes()).hexdigest()
-    assert read_header(path, model="dit") == (HEADER, loaded.sha256)
+    told = read_header(path, model="dit")
+    assert (told.header, told.values, told.sha256) == (HEADER, 15, loaded.sha256)
     for name, value in _state().items():
         assert loaded.state[name].dtype == torch.float32
         assert torch.equal(loaded.state[name], value.bfloat16().float())
@@ -136,6 +137,20 @@ def test_values_that_are_not_finite_are_neither_written_nor_read(path: Path) -> 
     save_file(broken, path, {"worldbench": json.dumps(HEADER)})
     with pytest.raises(DataError, match="1 of 12 in a"):
         load_weights(path, model="dit")
+
+
+def test_values_too_large_for_float32_are_not_read(path: Path) -> None:
+    save_file(
+        {"a": torch.tensor([1e300], dtype=torch.float64)}, path, {"worldbench": json.dumps(HEADER)}
+    )
+    with pytest.raises(DataError, match="1 of 1 in a"):
+        load_weights(path, model="dit")
+
+
+@pytest.mark.parametrize("name", ["no\0file", "x" * 5000])
+def test_a_path_that_no_file_could_have_is_refused(name: str) -> None:
+    with pytest.raises(DataError, match="cannot read the weights"):
+        load_weights(Path(name), model="dit")
 
 
 def test_shipped_files_are_those_that_were_published(

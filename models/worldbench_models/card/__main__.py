@@ -28,7 +28,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("run", type=Path, help="the run folder, with gates.json")
     parser.add_argument("--out", type=Path, help="the card's folder; cards/MODEL-SIZE by default")
-    parser.add_argument("--notes", type=Path, help="a Markdown file: what was tried for gates that failed")
+    parser.add_argument(
+        "--notes", type=Path, help="a Markdown file: what was tried for gates that failed"
+    )
     parser.add_argument("--eye", choices=("passed", "failed"), help="how the gate by eye stands")
     parser.add_argument("--looked", help="what was seen on the sheet, and by whom")
     asked = parser.parse_args(arguments)
@@ -57,7 +59,7 @@ def write_card(run: Path, out: Path | None = None, *, notes: Path | None = None)
         The folder.
 
     Raises:
-        DataError: If the run or the notes cannot be read.
+        DataError: If run or notes cannot be read, or the gates are of other weights.
         EnvironmentFault: If the folder cannot be written.
     """
     told = read_run(run)

@@ -8,9 +8,16 @@ from typing import Any
 
 from worldbench_models.card.run import Run
 from worldbench_models.card.words import words_of
-from worldbench_models.gates.gate import Gate
+from worldbench_models.gates.gate import MFU, Gate
 
 LICENCE = "Apache-2.0, weights and code"
+
+_PRESENCE = (
+    "Quads in which both impossible clips together surprise more than both possible, ties ½. Of "
+    "the twin, a network with random weights, ½ is expected with the target occluded, by "
+    "construction of the quads. In plain sight it is not: there the change between frames alone "
+    "tells the clips apart, so the twin's visible row may lie anywhere."
+)
 
 
 def page(run: Run, *, notes: str | None = None) -> str:
@@ -26,7 +33,7 @@ def page(run: Run, *, notes: str | None = None) -> str:
     Raises:
         UsageError: If there are no words for such a model.
     """
-    words = words_of(str(run.summary["model"]))
+    words = words_of(str(run.summary["model"]), run.overrides)
     parts = [f"# {run.name}", words.what, "## Use", words.load]
     parts += ["## Gates", *_gates(run, notes)]
     parts += ["## Training", _table(("what", "value"), _training(run))]
@@ -91,7 +98,7 @@ def _training(run: Run) -> list[tuple[str, str]]:
         ("device", f"{about['device']}, {about['processes']} process(es)"),
         *((f"wall time, {part}", _time(time)) for part, time in seconds.items()),
         ("throughput (median)", f"{median(speeds):,.0f} clips/s" if speeds else "not logged"),
-        ("MFU (median)", _share(about["mfu"])),
+        ("MFU (median)", _mfu(run)),
         ("packages", _listed({"python": about["python"], **about["packages"]})),
         ("commit", f"{about['commit'] or 'unknown'}{changed}"),
         ("weights, SHA-256", about["weights_sha256"]),
@@ -109,8 +116,8 @@ def _measured(measured: Mapping[str, Any]) -> list[str]:
             for who, by in measured["presence"].items()
             for condition, one in by.items()
         ]
-        head = ("who", "condition", "accuracy", "n", "skipped", "by noise level alone")
-        said = "Quads in which both impossible clips together surprise more than both possible."
+        head = ("who", "condition", "accuracy", "n", "ties", "skipped", "by noise level alone")
+        said = _PRESENCE
         parts += ["### Presence", said, _table(head, rows)]
     return parts or ["Nothing was measured."]
 
@@ -141,12 +148,13 @@ def _forecast(found: Mapping[str, Any]) -> list[str]:
     return ["### Forecasts", said, _table(head, rows)]
 
 
-def _accuracy(one: Mapping[str, Any]) -> tuple[str, str, str, str]:
+def _accuracy(one: Mapping[str, Any]) -> tuple[str, str, str, str, str]:
     value, error, levels = one["value"], one["standard_error"], one["levels"]
     said = "none scored" if value is None else f"{value:.3f}"
     said += "" if error is None else f" ± {error:.3f}"
     by_level = _listed({k: f"{v:.3f}" for k, v in levels.items()}) if levels else "–"
-    return said, str(one["n"]), str(one["skipped"]), by_level
+    ties = "–" if one["ties"] is None else str(one["ties"])
+    return said, str(one["n"]), ties, str(one["skipped"]), by_level
 
 
 def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
@@ -195,5 +203,8 @@ def _time(seconds: float) -> str:
     return f"{hours}{minutes % 60} min {round(seconds) % 60} s"
 
 
-def _share(value: float | None) -> str:
-    return "not measured: the device's peak is unknown" if value is None else f"{value:.1%}"
+def _mfu(run: Run) -> str:
+    if run.summary["mfu"] is not None:
+        return f"{run.summary['mfu']:.1%}"
+    reasons = [str(gate.reason) for gate in run.report.gates if gate.name == MFU]
+    return ": ".join(["not measured", *reasons])

@@ -6,14 +6,17 @@ from pathlib import Path
 from typing import Any
 
 from worldbench.errors import DataError
+from worldbench.record import file_digest
 from worldbench_models.gates.report import ROLLOUTS, Report, read_report
 from worldbench_models.gates.rollouts import Rollouts
+from worldbench_models.weights import FOLDER
 
 _NEEDED = (
     *("model", "size", "parameters", "settings", "steps", "clips_seen", "unique_clips"),
     *("flops_per_clip", "training_flops", "seconds", "mfu", "device", "processes", "data"),
     *("packages", "python", "commit", "dirty", "weights_sha256", "final"),
 )
+_DEFAULT_SIZE = "s"  # of the adapters, when nothing is said
 
 
 @dataclass(frozen=True)
@@ -39,12 +42,24 @@ class Run:
         """Model and size, e.g. ``dit-s``."""
         return f"{self.summary['model']}-{self.summary['size']}"
 
+    @property
+    def overrides(self) -> tuple[str, ...]:
+        """What makes the adapter load these weights, shipped ones or a run's."""
+        file, size = f"{self.name}.safetensors", self.summary["size"]
+        shipped = json.loads((FOLDER / "digests.json").read_text(encoding="utf-8"))
+        adapter = f"adapter={self.summary['model']}"
+        if shipped.get(file) == self.summary["weights_sha256"]:
+            return (adapter,) if size == _DEFAULT_SIZE else (adapter, f"adapter.size={size}")
+        seed = self.summary["settings"].get("seed", 0)
+        return adapter, f"adapter.weights=runs/{self.name}-{seed}/{file}"
+
 
 def read_run(folder: Path) -> Run:
     """Reads a run folder.
 
     Raises:
-        DataError: If a file is missing or is not what training or the gates wrote.
+        DataError: If a file is missing, is not what training or the gates wrote, or the gates
+            were measured on other weights.
     """
     if not folder.is_dir():
         raise _unreadable(folder, "no such folder")
@@ -59,14 +74,34 @@ def read_run(folder: Path) -> Run:
         raise _unreadable(folder, f"summary.json without {', '.join(missing)}")
     if not any("loss" in line for line in lines):
         raise _unreadable(folder, "log.jsonl without a training line")
-    stored = folder / ROLLOUTS
+    report = read_report(folder)
+    _require_bound("gates.json", report.weights_sha256, summary["weights_sha256"], folder)
     return Run(
         summary,
         tuple(line for line in lines if "loss" in line),
         tuple(line for line in lines if "heldout" in line),
-        read_report(folder),
-        Rollouts.load(stored) if stored.is_file() else None,
+        report,
+        _rollouts(folder, report),
     )
+
+
+def _rollouts(folder: Path, report: Report) -> Rollouts | None:
+    path = folder / ROLLOUTS
+    if not path.is_file():
+        return None
+    _require_bound(ROLLOUTS, file_digest(path), report.rollouts_sha256, folder)
+    return Rollouts.load(path)
+
+
+def _require_bound(file: str, seen: str | None, accepted: str | None, folder: Path) -> None:
+    """Refuses what was not measured on the weights of the run."""
+    if seen is None or seen != accepted:
+        raise DataError(
+            f"{file} in {folder} was measured on other weights",
+            seen=f"sha256 {seen}" if seen else "no digest",
+            accepted=f"sha256 {accepted}" if accepted else "none: its gates know of no such file",
+            fix=f"python -m worldbench_models.gates {folder}",
+        )
 
 
 def _unreadable(folder: Path, seen: object) -> DataError:
@@ -74,5 +109,5 @@ def _unreadable(folder: Path, seen: object) -> DataError:
         f"cannot read the run folder {folder}",
         seen=seen,
         accepted="a finished run: log.jsonl, summary.json and gates.json",
-        fix="worldbench train model=…, and then python -m worldbench_models.gates …",
+        fix=f"worldbench train model=…, and then python -m worldbench_models.gates {folder}",
     )

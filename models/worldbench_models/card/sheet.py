@@ -1,5 +1,7 @@
 """The rollout sheet: what was seen, what came, and what the model made of it."""
 
+from dataclasses import dataclass
+
 import cv2
 import numpy as np
 from jaxtyping import UInt8
@@ -28,39 +30,62 @@ def sheet(rollouts: Rollouts, heading: str, *, side: int = _SIDES[0]) -> Picture
     Returns:
         The sheet, RGB.
     """
-    frames, (height, width) = rollouts.truth.shape[1], rollouts.truth.shape[2:4]
-    context, rows = rollouts.context, 1 + rollouts.samples.shape[1]
-    seen = sorted({0, context - 1})
-    ahead = np.linspace(context, frames - 1, min(_FUTURE_SHOWN, frames - context))
-    shown = [*seen, *(int(frame) for frame in ahead.round())]
-    cell = (round(side * width / height), side)
-    left = [
-        _MARGIN + place * (cell[0] + _GAP) + (_BREAK if frame >= context else 0)
-        for place, frame in enumerate(shown)
-    ]
-    pitch = rows * (side + _GAP) + _BETWEEN
-    tall = _HEAD + len(rollouts.titles) * pitch
-    picture = np.full((tall, left[-1] + cell[0] + _GAP, 3), PAPER, np.uint8)
+    plan = _Plan.of(rollouts, side)
+    picture = np.full((*plan.size(len(rollouts.titles)), 3), PAPER, np.uint8)
     write(picture, heading, (8, 17), INK)
-    for x, frame in zip(left, shown, strict=True):
-        label = f"+{frame - context + 1}" if frame >= context else f"seen {frame - context + 1}"
-        write(picture, label, (x + 4, _HEAD - 8), FAINT)
+    for x, frame in plan.columns:
+        ahead = frame - rollouts.context + 1
+        write(picture, f"+{ahead}" if ahead > 0 else f"seen {ahead}", (x + 4, _HEAD - 8), FAINT)
     for number, title in enumerate(rollouts.titles):
-        top = _HEAD + number * pitch
+        top = _HEAD + number * plan.pitch
         write(picture, title, (8, top + 16), INK)
-        for row in range(rows):
+        for row in range(plan.rows):
             begin = top + row * (side + _GAP)
             label = f"sample {row}" if row else "truth"
             write(picture, label, (8, begin + side // 2), FAINT)
-            for x, frame in zip(left, shown, strict=True):
-                if row == 0:
-                    pixels = rollouts.truth[number, frame]
-                elif frame >= context:
-                    pixels = rollouts.samples[number, row - 1, frame - context]
-                else:
-                    continue
-                picture[begin : begin + side, x : x + cell[0]] = enlarged(pixels, cell)
+            for x, frame in plan.columns:
+                pixels = _frame(rollouts, number, row, frame)
+                if pixels is not None:
+                    picture[begin : begin + side, x : x + plan.cell[0]] = enlarged(
+                        pixels, plan.cell
+                    )
     return picture
+
+
+@dataclass(frozen=True)
+class _Plan:
+    """Where everything lies on a sheet, in pixels."""
+
+    cell: tuple[int, int]  # width and height of a frame
+    columns: tuple[tuple[int, int], ...]  # left edge, and the frame of the clip shown there
+    rows: int  # of a clip
+    pitch: int  # from clip to clip
+
+    @classmethod
+    def of(cls, rollouts: Rollouts, side: int) -> "_Plan":
+        frames, (height, width) = rollouts.truth.shape[1], rollouts.truth.shape[2:4]
+        context, rows = rollouts.context, 1 + rollouts.samples.shape[1]
+        cell = (round(side * width / height), side)
+        ahead = np.linspace(context, frames - 1, min(_FUTURE_SHOWN, frames - context))
+        shown = [*sorted({0, context - 1}), *(int(frame) for frame in ahead.round())]
+        columns = tuple(
+            (_MARGIN + place * (cell[0] + _GAP) + (_BREAK if frame >= context else 0), frame)
+            for place, frame in enumerate(shown)
+        )
+        return cls(cell, columns, rows, rows * (side + _GAP) + _BETWEEN)
+
+    def size(self, clips: int) -> tuple[int, int]:
+        """Returns height and width of the sheet."""
+        return _HEAD + clips * self.pitch, self.columns[-1][0] + self.cell[0] + _GAP
+
+
+def _frame(rollouts: Rollouts, clip: int, row: int, frame: int) -> Picture | None:
+    """Returns what a row shows at a frame: row 0 is the truth, samples have no context frames."""
+    ahead = frame - rollouts.context
+    if row and ahead < 0:
+        return None
+    shown: Picture = rollouts.samples[clip, row - 1, ahead] if row else rollouts.truth[clip, frame]
+    return shown
 
 
 def encoded(rollouts: Rollouts, heading: str) -> bytes:

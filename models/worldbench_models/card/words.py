@@ -1,6 +1,9 @@
 """What is said of each model beside its numbers."""
 
-from dataclasses import dataclass
+import json
+import shlex
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 from worldbench.errors import unknown_name
 
@@ -11,7 +14,8 @@ class Words:
 
     Attributes:
         what: What the model is.
-        load: How it is used: a command, and Python.
+        load: How it is used: commands, and Python. ``{options}`` stands for the overrides that
+            load the weights, ``{listed}`` for the same as items of a Python list.
         limits: What it is not good for.
     """
 
@@ -31,14 +35,14 @@ _DIT = Words(
     ),
     load="""\
 ```sh
-worldbench check adapter=dit
-worldbench run adapter=dit suite=video_distance
+worldbench check {options}
+worldbench run {options} suite=video_distance
 ```
 
 ```python
 from worldbench.compose import compose, instantiate
 
-adapter = instantiate("adapter", compose(["adapter=dit"]).adapter)
+adapter = instantiate("adapter", compose([{listed}]).adapter)
 rollout = adapter.generate(context, 12, samples=8, seeds=range(len(context)))  # b s t 3 h w
 ```""",
     limits=(
@@ -56,12 +60,18 @@ WORDS = {"dit": _DIT}
 """By model, as ``summary.json`` names it."""
 
 
-def words_of(model: str) -> Words:
+def words_of(model: str, overrides: Sequence[str]) -> Words:
     """Returns a model's prose.
+
+    Args:
+        model: As ``summary.json`` names it.
+        overrides: What makes its adapter load the weights, e.g. ``adapter=dit``.
 
     Raises:
         UsageError: If nothing is known of such a model.
     """
     if model not in WORDS:
         raise unknown_name("model", model, WORDS, fix="add it to worldbench_models/card/words.py")
-    return WORDS[model]
+    words, options = WORDS[model], " ".join(map(shlex.quote, overrides))
+    listed = ", ".join(json.dumps(override) for override in overrides)
+    return replace(words, load=words.load.replace("{options}", options).replace("{listed}", listed))

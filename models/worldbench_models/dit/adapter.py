@@ -9,13 +9,15 @@ from torch import Tensor
 
 from worldbench import operators
 from worldbench.adapter import Latents, NoiseBank
-from worldbench.errors import UsageError
+from worldbench.options import one_of
 from worldbench.schema import AdapterCard, digest
+from worldbench_models.dit import options
 from worldbench_models.dit.estimator import Estimator
 from worldbench_models.dit.flow import noised
 from worldbench_models.dit.network import parameters
+from worldbench_models.dit.noise import drawn, rollout_noise
 from worldbench_models.dit.origin import RANDOM, Facts, origin
-from worldbench_models.dit.pixels import to_patches, to_video
+from worldbench_models.dit.pixels import checked_video, to_patches, to_video
 from worldbench_models.dit.sampler import DrawNoise, rollout
 from worldbench_models.dit.surprise import Denoising
 from worldbench_models.patches import PATCH
@@ -32,7 +34,8 @@ class DiTAdapter:
     """A diffusion transformer over pixels, with trained weights or, as its own floor, random ones.
 
     Clips of another size than its own are resized, the short side to its own and the other to the
-    nearest whole patch, and rollouts are resized back. An odd last frame counts twice.
+    nearest whole patch, and rollouts are resized back. An odd last frame counts twice. Clips
+    that are no finite floats in [0, 1], or are longer or taller than 4:1, are a ValueError.
 
     Args:
         name: The name shown on the board.
@@ -47,7 +50,7 @@ class DiTAdapter:
         samples: Rollouts that ``sample_distance`` compares with the clip.
 
     Raises:
-        UsageError: If an option is out of range.
+        UsageError: If an option is out of range or of another type.
         DataError: If the weights cannot be read.
     """
 
@@ -64,30 +67,26 @@ class DiTAdapter:
         draws: int = 1,
         samples: int = 4,
     ) -> None:
-        counts = {"sampler_steps": sampler_steps, "draws": draws, "samples": samples}
-        for option, count in counts.items():
-            _require(count >= 1, option, count, "an integer of at least 1")
-        _require(0 <= noise <= 1, "noise", noise, "a number in [0, 1]")
-        inside = bool(levels) and all(0 < level < 1 for level in levels)
-        _require(inside, "levels", levels, "a list of numbers in (0, 1)")
-        source = origin(weights, size=size, seed=seed)
+        self.levels, self.noise = options.noise_levels(levels), options.share("noise", noise)
+        self.sampler_steps = options.count("sampler_steps", sampler_steps)
+        self.draws, self.samples = options.count("draws", draws), options.count("samples", samples)
+        options.known_size(size)
+        named, seed = options.weights_name(weights), options.checked_seed(seed)
+        source = origin(named, size=size, seed=seed)
         facts = source.facts
         self._length, self._side = facts.frames // _STRIDE, min(facts.resolution)
         self.layers = tuple(f"block{i + 1}" for i in range(facts.size.depth))
-        layer = layer or self.layers[round(2 / 3 * facts.size.depth) - 1]
-        _require(layer in self.layers, "layer", layer, ", ".join(self.layers))
-        self.layer, self.noise = layer, float(noise)
-        self.sampler_steps, self.draws, self.samples = sampler_steps, draws, samples
-        self.levels = tuple(float(level) for level in levels)
+        usual = self.layers[round(2 / 3 * facts.size.depth) - 1]
+        self.layer = usual if layer is None else one_of("adapter.layer", layer, self.layers)
         self.card = self._card(name, facts, trained=weights != RANDOM)
         self._estimate = Estimator(source)
-        self._denoising = Denoising(self._estimate, self.levels, draws, self._length)
+        self._denoising = Denoising(self._estimate, self.levels, self.draws, self._length)
 
     def _card(self, name: str, facts: Facts, *, trained: bool) -> AdapterCard:
-        options = [self.layer, self.noise, self.sampler_steps, self.levels, self.draws]
+        told = [self.layer, self.noise, self.sampler_steps, self.levels, self.draws]
         return AdapterCard(
             name=name,
-            revision=digest(["dit", _VERSION, operators.VERSION, facts.key, options, self.samples]),
+            revision=digest(["dit", _VERSION, operators.VERSION, facts.key, told, self.samples]),
             family="generative",
             summary="pixel-space video diffusion transformer, "
             + ("trained on the procedural worlds" if trained else "random weights")
@@ -126,14 +125,16 @@ class DiTAdapter:
         Raises:
             ValueError: If layer or noise does not exist.
         """
-        layer, noise = layer or self.layer, self.noise if noise is None else noise
+        video = checked_video(video)
+        layer = self.layer if layer is None else layer
+        noise = self.noise if noise is None else noise
         if layer not in self.layers:
             raise ValueError(f"no layer {layer!r}; there are {', '.join(self.layers)}")
         if not 0 <= noise <= 1:
             raise ValueError(f"noise must be in [0, 1], got {noise}")
         depth = self.layers.index(layer) + 1
         clean = to_patches(video, self._side)
-        fresh = _drawn(tuple(clean.shape[1:]), seed).to(clean.device)
+        fresh = drawn(tuple(clean.shape[1:]), seed).to(clean.device)
         levels = clean.new_full(clean.shape[:2], 1 - noise)
         noisy = noised(clean, fresh.expand_as(clean), levels)
         return Latents(self._estimate.features(noisy, levels, depth), _STRIDE)
@@ -153,18 +154,15 @@ class DiTAdapter:
         Actions and prompt change nothing.
 
         Raises:
-            ValueError: If the context is not legal, or there is not one seed per item.
+            ValueError: If the context is not legal, seeds do not match it, or nothing is asked for.
         """
+        context = checked_video(context)
         self._require_legal(context.shape[1])
+        if horizon < 1 or samples < 1:
+            raise ValueError(f"horizon and samples must be ≥ 1, got {horizon} and {samples}")
         if len(seeds) != len(context):
             raise ValueError(f"{len(context)} contexts but {len(seeds)} seeds")
-
-        def draw(window: int, shape: tuple[int, int, int, int]) -> Tensor:
-            # Drawn on the CPU: the same on every device.
-            keys = [[seed, k, window] for seed in seeds for k in range(samples)]
-            noise = [_drawn(shape, int(digest(["rollout", *key])[:15], 16)) for key in keys]
-            return torch.stack(noise).to(context.device)
-
+        draw = rollout_noise(seeds, samples, context.device)
         patches = to_patches(context, self._side).repeat_interleave(samples, dim=0)
         future = self._rollout(patches, horizon, draw)
         video = to_video(future, horizon, (context.shape[-2], context.shape[-1]))
@@ -188,7 +186,7 @@ class DiTAdapter:
         Raises:
             ValueError: If context or operator is not legal, or nothing comes after the context.
         """
-        self._require_future(video, context)
+        video = self._with_future(video, context)
         if operator == "denoising_error":
             return self.denoising_curve(video, context, noise).mean(dim=1)
         if operator == "history_contrast":
@@ -206,7 +204,7 @@ class DiTAdapter:
         Raises:
             ValueError: If the context is not legal, or nothing comes after it.
         """
-        self._require_future(video, context)
+        video = self._with_future(video, context)
         return self._denoising.curve(to_patches(video, self._side), context // _STRIDE, noise)
 
     def _sample_distance(
@@ -244,21 +242,9 @@ class DiTAdapter:
                 f"of {_STRIDE}; got {context}"
             )
 
-    def _require_future(self, video: Float[Tensor, "b t 3 h w"], context: int) -> None:
+    def _with_future(self, video: Tensor, context: int) -> Float[Tensor, "b t 3 h w"]:
+        video = checked_video(video)
         self._require_legal(context)
         if video.shape[1] <= context:
             raise ValueError(f"nothing comes after {context} of {video.shape[1]} frames")
-
-
-def _drawn(shape: tuple[int, ...], seed: int) -> Tensor:
-    return torch.randn(shape, generator=torch.Generator().manual_seed(seed))
-
-
-def _require(holds: bool, option: str, seen: object, accepted: str) -> None:
-    if not holds:
-        raise UsageError(
-            f"adapter.{option} is out of range",
-            seen=seen,
-            accepted=accepted,
-            fix="worldbench show dit lists all options",
-        )
+        return video

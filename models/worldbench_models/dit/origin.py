@@ -1,21 +1,26 @@
 """Where a network comes from: a weight file, or chance."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import nn
 
-from worldbench.errors import DataError, unknown_name
+from worldbench.errors import DataError
 from worldbench_models.blocks import SIZES, Size
-from worldbench_models.dit.network import DiT
-from worldbench_models.patches import FPS, FRAMES, RESOLUTION
+from worldbench_models.dit.network import DiT, parameters
+from worldbench_models.dit.options import known_size
+from worldbench_models.dit.pixels import ASPECT
+from worldbench_models.patches import FPS, FRAMES, PATCH, RESOLUTION
 from worldbench_models.weights import Weights, fill, load_weights, read_header, shipped
+from worldbench_models.weights_header import Description, shown, within
 
 RANDOM = "random"
 """What ``weights`` says where chance is wanted."""
+
+_WIDEST, _DEEPEST = 2**16, 2**10
+_SHORTEST = 2 * PATCH[0]  # a window holds a past and a future
+_EVEN = ("width", "head")  # channels are turned in pairs, at least one for each of three axes
 
 
 @dataclass(frozen=True)
@@ -55,8 +60,8 @@ class WeightFile:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        header, self.sha256 = read_header(path, model="dit")
-        self.facts = _facts(path, header, self.sha256)
+        told = read_header(path, model="dit")
+        self.sha256, self.facts = told.sha256, _facts(path, told)
 
     def network(self) -> DiT:
         """Reads the weights.
@@ -93,10 +98,8 @@ class Chance:
     """
 
     def __init__(self, size: str, seed: int) -> None:
-        if size not in SIZES:
-            raise unknown_name("size", size, SIZES, fix="adapter.size=s")
         self.seed = seed
-        shape = SIZES[size]
+        shape = SIZES[known_size(size)]
         key = (RANDOM, repr(shape), str(seed))
         self.facts = Facts(key, shape, FRAMES, FPS, RESOLUTION, None, None, "Apache-2.0")
 
@@ -132,8 +135,18 @@ def origin(weights: str | None, *, size: str, seed: int) -> Origin:
     if weights == RANDOM:
         return Chance(size, seed)
     if weights is None:
-        return WeightFile(shipped(f"dit-{size}.safetensors", model="dit", size=size))
-    return WeightFile(Path(weights).expanduser())
+        name = f"dit-{known_size(size)}.safetensors"
+        return WeightFile(shipped(name, model="dit", size=size))
+    try:
+        path = Path(weights).expanduser()
+    except RuntimeError as error:
+        raise DataError(
+            f"cannot read the weights {weights}",
+            seen=error,
+            accepted="a path, of a user that exists",
+            fix="correct adapter.weights=PATH",
+        ) from error
+    return WeightFile(path)
 
 
 def _untrained(size: Size) -> DiT:
@@ -142,25 +155,48 @@ def _untrained(size: Size) -> DiT:
     return network.eval().requires_grad_(False)
 
 
-def _facts(path: Path, header: Mapping[str, Any], sha256: str) -> Facts:
-    try:
-        size = Size(**{name: int(value) for name, value in header["shape"].items()})
-        height, width = (int(side) for side in header["resolution"])
-    except (TypeError, ValueError) as error:
+def _facts(path: Path, told: Description) -> Facts:
+    header = told.header
+    height, width = header["resolution"]
+    long = max(height, width) > ASPECT * min(height, width)
+    if not _usable(header["shape"]) or header["frames"] < _SHORTEST or long:
         names = ", ".join(field.name for field in fields(Size))
         raise DataError(
             f"the header of the weights {path} describes no DiT",
-            seen=f"shape {header['shape']}, resolution {header['resolution']}",
-            accepted=f"shape: {names}; resolution: [height, width]",
+            seen=f"shape {shown(header['shape'])}, frames {header['frames']}, "
+            f"resolution {header['resolution']}",
+            accepted=f"shape: {names}, positive integers up to {_WIDEST} (depth {_DEEPEST}), "
+            f"{' and '.join(_EVEN)} even and at least 6; frames: at least {_SHORTEST}; "
+            f"resolution: at most {ASPECT}:1",
             fix="write the file again with this release",
-        ) from error
+        )
+    size = Size(**header["shape"])
+    # Counted without memory for them: a header may promise more than any machine has.
+    count = parameters(size)
+    if count != told.values:
+        raise DataError(
+            f"the weights in {path} do not fit the network their header describes",
+            seen=f"{told.values} values",
+            accepted=f"the {count} parameters of a DiT of {size}",
+            fix="write the file again with this release",
+        )
     return Facts(
-        (sha256,),
+        (told.sha256,),
         size,
-        int(header["frames"]),
+        header["frames"],
         float(header["fps"]),
         (height, width),
         header["training_data"],
         header["training_compute"],
         header["licence"],
+    )
+
+
+def _usable(shape: dict[str, object]) -> bool:
+    if shape.keys() != {field.name for field in fields(Size)}:
+        return False
+    if not all(within(number, 1, _WIDEST) for number in shape.values()):
+        return False
+    return within(shape["depth"], 1, _DEEPEST) and all(
+        within(shape[name], 6, _WIDEST, 2) for name in _EVEN
     )

@@ -7,9 +7,42 @@ from torch.nn import functional
 
 from worldbench_models.patches import PATCH, patchify, unpatchify
 
+ASPECT = 4
+"""How many times longer one side may be than the other: the tokens of a clip grow with it, and
+attention with their square."""
+
+_SLACK = 1e-4  # as of worldbench.adapter.checked_range
+
+
+def checked_video(video: Tensor) -> Float[Tensor, "b t 3 h w"]:
+    """Returns clips in float32.
+
+    Raises:
+        ValueError: If they are not floats ``b t 3 h w``, at least one of each, finite and in
+            [0, 1].
+    """
+    if video.dim() != 5 or video.shape[2] != 3 or not video.numel():
+        raise ValueError(f"clips must be b t 3 h w, none of them 0; got {tuple(video.shape)}")
+    if not video.is_floating_point():
+        raise ValueError(f"clips must be floats in [0, 1], got {video.dtype}")
+    low, high = (float(value) for value in torch.aminmax(video.detach()))
+    if not (low >= -_SLACK and high <= 1 + _SLACK):  # put so that NaN does not pass
+        raise ValueError(f"clips must be finite and in [0, 1], got {low:.4g} to {high:.4g}")
+    return video.float()
+
 
 def native(size: tuple[int, int], side: int) -> tuple[int, int]:
-    """Returns height and width for the network: the short side, the other to a whole patch."""
+    """Returns height and width for the network: the short side, the other to a whole patch.
+
+    Raises:
+        ValueError: If one side is more than ``ASPECT`` times the other.
+    """
+    if max(size) > ASPECT * min(size):
+        most = tuple(min(s, ASPECT * min(size)) for s in size)
+        raise ValueError(
+            f"clips of {size[0]} × {size[1]} are longer than {ASPECT}:1; crop them to at most "
+            f"{most[0]} × {most[1]}"
+        )
     scale = side / min(size)
     height, width = (max(round(s * scale / PATCH[1]), 1) * PATCH[1] for s in size)
     return height, width
@@ -21,6 +54,9 @@ def to_patches(video: Float[Tensor, "b t 3 h w"], side: int) -> Float[Tensor, "b
     Args:
         video: Values in [0, 1]. An odd last frame is repeated.
         side: Pixels of the short side of what the network was trained on, a multiple of 8.
+
+    Raises:
+        ValueError: If the clip is too long or too tall (:func:`native`).
     """
     if video.shape[1] % PATCH[0]:
         video = torch.cat([video, video[:, -1:]], dim=1)

@@ -6,7 +6,7 @@ import torch
 from jaxtyping import Float, UInt8
 from torch import Tensor, nn
 
-from worldbench.errors import unknown_name
+from worldbench.errors import UsageError, unknown_name
 from worldbench_models.blocks import SIZES
 from worldbench_models.dit.flow import FlowLoss, draw_levels, noised
 from worldbench_models.dit.network import DiT
@@ -48,6 +48,9 @@ class DiTRecipe:
         warmup: Steps until the learning rates are reached.
         decay: Share of the steps over which they fall to zero at the end.
         ema: Decay of the averaged weights per step.
+
+    Raises:
+        UsageError: If an option is out of range.
     """
 
     def __init__(
@@ -58,6 +61,21 @@ class DiTRecipe:
         decay: float = 0.3,
         ema: float = 0.999,
     ) -> None:
+        for option, seen, highest in [
+            ("learning_rate", learning_rate, 1.0),
+            ("adamw_learning_rate", adamw_learning_rate, 1.0),
+            ("warmup", warmup, 1e9),
+            ("decay", decay, 1.0),
+            ("ema", ema, 1.0),
+        ]:
+            number = isinstance(seen, int | float) and not isinstance(seen, bool)
+            if not (number and 0 <= seen <= highest):
+                raise UsageError(
+                    f"model.{option} is out of range",
+                    seen=seen,
+                    accepted=f"a number from 0 to {highest:g}",
+                    fix="worldbench show dit",
+                )
         self.learning_rate, self.adamw_learning_rate = learning_rate, adamw_learning_rate
         self.warmup, self.decay, self.ema_decay = warmup, decay, ema
 
@@ -152,7 +170,7 @@ def _network(objective: nn.Module) -> DiT:
 
 def _denoising_error(
     network: DiT,
-    clips: UInt8[Tensor, "n t h w 3"],
+    clips: UInt8[Tensor, "n frames height width 3"],
     noise: Float[Tensor, "t h w p"],
     level: float,
 ) -> float:

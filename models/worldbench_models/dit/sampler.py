@@ -61,7 +61,10 @@ def rollout(
     """Samples ``horizon`` latent steps, window by window.
 
     Every window is filled to the length that the network was trained on, and what lies beyond the
-    horizon is cut: a short horizon is the beginning of a longer one, not a clip of unseen length.
+    horizon is cut, so the network never sees a clip of unseen length. How much of the past a window
+    sees may depend on the horizon (:func:`~worldbench_models.dit.windows.windows`): two horizons
+    agree on the steps they share if the context is at most half a window and both end in the first
+    window; otherwise they may differ.
 
     Args:
         estimate: The model.

@@ -33,7 +33,12 @@ def windows(context: int, horizon: int, length: int) -> list[Window]:
         context: Latent steps given.
         horizon: Latent steps to cover.
         length: Latent steps of a window; at least two.
+
+    Raises:
+        ValueError: If a window is shorter: it could not hold both a past and a future.
     """
+    if length < 2:
+        raise ValueError(f"a window needs at least 2 latent steps, got {length}")
     found, at = [], context
     while at < context + horizon:
         left = context + horizon - at

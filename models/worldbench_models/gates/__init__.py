@@ -2,8 +2,9 @@
 
 ``gate`` is one promise with its value; ``clips`` and ``quads`` make what is measured on, of the
 ``calibration`` split; ``forecast`` and ``presence`` measure and give their gates; ``rollouts``
-keeps what an eye must see; ``report`` puts a model's list together. Adapters are used through
-their contract alone. ``python -m worldbench_models.gates --help`` runs it.
+keeps what an eye must see; ``trained`` is the run whose weights are measured; ``report`` puts its
+list together. Adapters are used through their contract alone. ``python -m worldbench_models.gates
+RUN`` runs it.
 """
 
 from worldbench_models.gates.gate import Gate, judged, seen, unmeasured

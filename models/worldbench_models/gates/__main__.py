@@ -1,4 +1,4 @@
-"""``python -m worldbench_models.gates adapter=dit --run runs/dit-s-0``."""
+"""``python -m worldbench_models.gates runs/dit-s-0``."""
 
 import argparse
 import logging
@@ -12,18 +12,20 @@ from worldbench.compose import compose, instantiate
 from worldbench.data.worlds.content import Tell
 from worldbench.errors import UsageError, WorldbenchError
 from worldbench.options import choose_device
+from worldbench_models.gates.gate import Gate
 from worldbench_models.gates.report import GATES, Settings, measure_gates
+from worldbench_models.gates.trained import read_trained
 
 logger = logging.getLogger("worldbench_models.gates")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Measures the gates of an adapter, writes ``gates.json`` and ``rollouts.npz``, prints a list.
+    """Measures the gates of a run, writes ``gates.json`` and ``rollouts.npz``, prints a list.
 
     Returns:
         0 however the gates stand (they are in the file), an error's exit code otherwise.
     """
-    asked = _parser().parse_args(arguments)
+    asked = _parser().parse_intermixed_args(arguments)
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     try:
         settings = Settings(
@@ -35,22 +37,27 @@ def main(arguments: Sequence[str] | None = None) -> int:
             operator=asked.operator,
             workers=asked.workers,
         )
-        adapter = _adapter(asked.overrides, asked.config_dir)
+        run = read_trained(asked.run)
+        adapter = _adapter(run.adapter(tuple(asked.overrides)), asked.config_dir)
         twin = None
         if asked.twin != "none":
-            name, *options = shlex.split(asked.twin)
+            name, *options = shlex.split(asked.twin or run.twin)
             twin = _adapter([f"adapter={name}", *options], asked.config_dir)
-        report = measure_gates(adapter, twin, Path(asked.run), settings, _tell)
+        report = measure_gates(adapter, twin, run, settings, _tell)
     except WorldbenchError as error:
         print(error, file=sys.stderr)
         return error.exit_code
     for gate in report.gates:
-        value = "" if gate.value is None else f" {gate.value:.3f} ({gate.direction} "
-        value += "" if gate.value is None else f"{gate.threshold:.3g})"
-        told = "; ".join(said for said in (gate.note, gate.reason) if said)
-        print(f"{gate.status:<12} {gate.name}:{value} {told}")
-    print(Path(asked.run) / GATES)
+        print(_line(gate))
+    print(asked.run / GATES)
     return 0
+
+
+def _line(gate: Gate) -> str:
+    value = "" if gate.value is None else f" {gate.value:.3f} ({gate.direction} "
+    value += "" if gate.value is None else f"{gate.threshold:.3g})"
+    told = "; ".join(said for said in (gate.note, gate.reason) if said)
+    return f"{gate.status:<12} {gate.name}:{value} {told}"
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -58,10 +65,12 @@ def _parser() -> argparse.ArgumentParser:
         prog="python -m worldbench_models.gates",
         description="What must hold before weights are committed, measured.",
     )
-    parser.add_argument("overrides", nargs="+", help="adapter=dit adapter.weights=PATH …")
-    parser.add_argument("--run", required=True, help="the run folder, for gates.json")
+    parser.add_argument("run", type=Path, help="a run folder: its weights are measured")
     parser.add_argument(
-        "--twin", default="dit_random", help='or "dit_random adapter.size=xs", none'
+        "overrides", nargs="*", help="options of its adapter, e.g. adapter.sampler_steps=10"
+    )
+    parser.add_argument(
+        "--twin", help='"MODEL_random adapter.size=SIZE", those of the run by default; or none'
     )
     parser.add_argument("--clips", type=_positive, default=Settings.clips)
     parser.add_argument("--samples", type=_positive, default=Settings.samples)

@@ -1,5 +1,6 @@
 """The clips that forecasts are measured on: still camera, moving objects, ``calibration`` split."""
 
+from collections.abc import Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 
@@ -74,22 +75,34 @@ def moving_clips(
     with closing(track_blocks(spec, limit, workers=workers)) as blocks:  # type: ignore[type-var]
         for tracks in blocks:
             drawn += len(tracks)
-            able = [track for track in tracks if still_camera(track) and bodies_move(track)]
-            if able:
-                rgb = render_rgb(able, device=device)
-                plain = plainly_moving(rgb)
-                kept.append(rgb[plain])
-                names += [_name(able[i]) for i in plain.nonzero()[:, 0].tolist()]
+            for rgb, found in _qualified(tracks, device):
+                kept.append(rgb)
+                names += found
             if tell is not None:
                 tell(min(len(names), count), count)
             if len(names) >= count:
                 return MovingClips(torch.cat(kept)[:count], tuple(names[:count]), drawn)
-    raise DataError(
+    raise _too_few(len(names), drawn, count)
+
+
+def _too_few(found: int, drawn: int, wanted: int) -> DataError:
+    return DataError(
         "too few clips have moving objects",
-        seen=f"{len(names)} of {drawn}",
-        accepted=f"{count}",
+        seen=f"{found} of {drawn}",
+        accepted=f"{wanted}",
         fix="ask for fewer: --clips",
     )
+
+
+def _qualified(
+    tracks: Sequence[Track], device: str | torch.device
+) -> Iterator[tuple[Tensor, list[str]]]:
+    """Yields frames and names of the clips that qualify, if any may."""
+    able = [track for track in tracks if still_camera(track) and bodies_move(track)]
+    if able:
+        rgb = render_rgb(able, device=device)
+        plain = plainly_moving(rgb)
+        yield rgb[plain], [_name(able[i]) for i in plain.nonzero()[:, 0].tolist()]
 
 
 def _name(track: Track) -> str:

@@ -21,6 +21,8 @@ from worldbench_models.gates.gate import Direction, Gate, judged, unmeasured
 ENOUGH_CLIPS = 200
 _DRAWS, _LEVEL = 2000, 0.95
 
+_Asked = dict[str, tuple[Any, int]]  # adapter and samples by name
+
 
 @dataclass(frozen=True)
 class Ratio:
@@ -131,8 +133,27 @@ def measure_forecast(
     Raises:
         ContractError: If a rollout breaks the contract.
     """
-    asked = {"model": (adapter, samples), "copy_last": (CopyLast(), 1)}
+    asked: _Asked = {"model": (adapter, samples), "copy_last": (CopyLast(), 1)}
     asked["linear_flow"] = (LinearFlow(), 1)
+    error, energy = _compared(asked, clips, batch, tell)
+    pixels = moving_pixels(clips.rgb).double()
+    counted = 3 * pixels.sum(dim=(0, 2, 3)).cpu().numpy()
+    return Forecast(
+        clips=len(clips.names),
+        drawn=clips.drawn,
+        samples=samples,
+        moving=_tuple(pixels.mean(dim=(0, 2, 3)).cpu().numpy()),
+        error={name: _tuple(each.sum(axis=0) / counted) for name, each in error.items()},
+        energy={name: _tuple(each.mean(axis=0)) for name, each in energy.items()},
+        to_linear_flow=ratio_of_sums(error["model"], error["linear_flow"]),
+        to_copy_last=ratio_of_sums(error["model"], error["copy_last"]),
+    )
+
+
+def _compared(
+    asked: _Asked, clips: MovingClips, batch: int, tell: Tell | None
+) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
+    """Returns each one's squared errors and energy scores ``n f``."""
     error: dict[str, list[np.ndarray]] = {name: [] for name in asked}
     energy: dict[str, list[np.ndarray]] = {name: [] for name in asked}
     for start in range(0, len(clips.names), batch):
@@ -145,18 +166,9 @@ def measure_forecast(
             energy[name].append(energy_score(rollout, future))
         if tell is not None:
             tell(start + len(rgb), len(clips.names))
-    pixels = moving_pixels(clips.rgb).double()
-    counted = 3 * pixels.sum(dim=(0, 2, 3)).cpu().numpy()
-    sums = {name: np.concatenate(parts) for name, parts in error.items()}
-    return Forecast(
-        clips=len(clips.names),
-        drawn=clips.drawn,
-        samples=samples,
-        moving=_tuple(pixels.mean(dim=(0, 2, 3)).cpu().numpy()),
-        error={name: _tuple(each.sum(axis=0) / counted) for name, each in sums.items()},
-        energy={n: _tuple(np.concatenate(parts).mean(axis=0)) for n, parts in energy.items()},
-        to_linear_flow=ratio_of_sums(sums["model"], sums["linear_flow"]),
-        to_copy_last=ratio_of_sums(sums["model"], sums["copy_last"]),
+    return (
+        {name: np.concatenate(parts) for name, parts in error.items()},
+        {name: np.concatenate(parts) for name, parts in energy.items()},
     )
 
 

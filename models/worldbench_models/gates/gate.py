@@ -9,6 +9,7 @@ Status = Literal["passed", "failed", "not measured"]
 Direction = Literal["at least", "at most", "below", "by eye"]
 
 NOBODY_LOOKED = "nobody has looked at the rollouts yet"
+MFU = "MFU of training"
 
 _HOLDS: dict[str, Callable[[float, float], bool]] = {
     "at least": lambda value, threshold: value >= threshold,
@@ -111,5 +112,5 @@ def mfu_gate(mfu: float | None, reason: str) -> Gate:
     """
     what = "share of the device's peak that the model's counted FLOPs reach in training"
     if mfu is None:
-        return unmeasured("MFU of training", what, "at least", 0.3, reason)
-    return judged("MFU of training", what, mfu, "at least", 0.3)
+        return unmeasured(MFU, what, "at least", 0.3, reason)
+    return judged(MFU, what, mfu, "at least", 0.3)

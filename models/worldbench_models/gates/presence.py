@@ -50,6 +50,7 @@ class Accuracy:
         n: Quads scored.
         skipped: Quads in whose run the model has no legal context.
         levels: The value at each noise level alone, where the adapter tells it.
+        ties: Quads whose sums tie; None where that was not written down.
     """
 
     value: float | None
@@ -57,6 +58,7 @@ class Accuracy:
     n: int
     skipped: int
     levels: dict[str, float] | None = None
+    ties: int | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Returns JSON-serialisable fields."""
@@ -109,18 +111,11 @@ def measure_presence(
     Raises:
         ContractError: If surprises have the wrong shape or are not finite.
     """
-    by_context: dict[int, list[tuple[str, Quad]]] = {}
-    skipped = 0
-    for each in quads:
-        quad = each.condition(condition)
-        at = latest_context(adapter.card, quad.start, quad.stop, len(quad.videos[0]))
-        if at is None:
-            skipped += 1
-        else:
-            by_context.setdefault(at, []).append((each.name, quad))
+    by_context = _by_context(adapter.card, quads, condition)
+    skipped = len(quads) - sum(map(len, by_context.values()))
     won: list[float] = []
     level_won: list[list[float]] = []
-    for at, members in sorted(by_context.items()):
+    for at, members in by_context.items():
         for first in range(0, len(members), batch):
             part = members[first : first + batch]
             total, curve = _ask(adapter, part, at, operator, torch.device(device))
@@ -129,6 +124,19 @@ def measure_presence(
             if tell is not None:
                 tell(len(won), len(quads) - skipped)
     return _accuracy(adapter, won, level_won, skipped)
+
+
+def _by_context(
+    card: AdapterCard, quads: Sequence[MatchedQuad], condition: str
+) -> dict[int, list[tuple[str, Quad]]]:
+    """Returns the quads that have a legal context by that context, the smallest first."""
+    found: dict[int, list[tuple[str, Quad]]] = {}
+    for each in quads:
+        quad = each.condition(condition)
+        at = latest_context(card, quad.start, quad.stop, len(quad.videos[0]))
+        if at is not None:
+            found.setdefault(at, []).append((each.name, quad))
+    return dict(sorted(found.items()))
 
 
 def _ask(
@@ -172,13 +180,14 @@ def _accuracy(
     adapter: Adapter, won: list[float], level_won: list[list[float]], skipped: int
 ) -> Accuracy:
     if not won:
-        return Accuracy(None, None, 0, skipped)
+        return Accuracy(None, None, 0, skipped, ties=0)
     error = float(np.std(won, ddof=1)) / math.sqrt(len(won)) if len(won) > 1 else None
     levels = None
     if isinstance(adapter, HasDenoisingCurve):
         means = np.mean(level_won, axis=0)
         levels = {f"{at:g}": float(mean) for at, mean in zip(adapter.levels, means, strict=True)}
-    return Accuracy(math.fsum(won) / len(won), error, len(won), skipped, levels)
+    value = math.fsum(won) / len(won)
+    return Accuracy(value, error, len(won), skipped, levels, won.count(0.5))
 
 
 def presence_gates(model: dict[str, Accuracy], twin: dict[str, Accuracy] | None) -> list[Gate]:
@@ -195,15 +204,28 @@ def presence_gates(model: dict[str, Accuracy], twin: dict[str, Accuracy] | None)
             ("visible", "occluder removed", 0.98),
         )
     ]
-    name, what = "presence of the twin", "|accuracy − ½| of the random-init twin, occluded quads"
+    name = "presence of the twin"
+    what = (
+        "|accuracy − ½| of the random-init twin, occluded quads: there ½ is by construction, "
+        "while in plain sight the change between frames tells; bound: 3 standard errors, a fair "
+        "coin's at least"
+    )
     if twin is None:
         return [*gates, unmeasured(name, what, "at most", None, "no twin was asked")]
     asked = twin["occluded"]
     few, note = _few(asked), _note(asked)
     if few or asked.value is None or asked.standard_error is None:
         return [*gates, unmeasured(name, what, "at most", None, few or "one quad", note=note)]
-    away, bound = abs(asked.value - 0.5), 3 * asked.standard_error
-    return [*gates, judged(name, f"{what}; bound: 3 errors", away, "at most", bound, note=note)]
+    if asked.ties == asked.n:
+        note += f"; all {asked.n} quads tie: its estimate hardly depends on the context"
+    # Outcomes that are all the same have no error of their own, and a bound of 0 judges nothing.
+    away, bound = abs(asked.value - 0.5), 3 * max(asked.standard_error, fair_coin(asked.n))
+    return [*gates, judged(name, what, away, "at most", bound, note=note)]
+
+
+def fair_coin(n: int) -> float:
+    """Returns the standard error of the share of heads in ``n`` throws of a fair coin."""
+    return math.sqrt(0.25 / n)
 
 
 def _one(name: str, what: str, measured: Accuracy, bound: float) -> Gate:
@@ -222,4 +244,5 @@ def _note(measured: Accuracy) -> str:
     said = "none scored" if measured.value is None else f"accuracy {measured.value:.3f}"
     if measured.standard_error is not None:
         said += f" ± {measured.standard_error:.3f}"
-    return f"{said}, n = {measured.n}, {measured.skipped} skipped"
+    ties = "" if measured.ties is None else f"{measured.ties} ties, "
+    return f"{said}, n = {measured.n}, {ties}{measured.skipped} skipped"

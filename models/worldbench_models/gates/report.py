@@ -3,7 +3,7 @@
 import json
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,13 +13,14 @@ from worldbench.adapter import Adapter, Generates, Surprises
 from worldbench.data.worlds.content import Tell
 from worldbench.errors import DataError, UsageError
 from worldbench.provenance import device_name
-from worldbench.record import write_atomic
+from worldbench.record import file_digest, write_atomic
 from worldbench_models.gates.clips import moving_clips
 from worldbench_models.gates.forecast import forecast_gates, measure_forecast
 from worldbench_models.gates.gate import Gate, eye_gate, mfu_gate
 from worldbench_models.gates.presence import measure_presence, presence_gates
 from worldbench_models.gates.quads import presence_quads
 from worldbench_models.gates.rollouts import roll_out
+from worldbench_models.gates.trained import Trained
 
 GATES, ROLLOUTS = "gates.json", "rollouts.npz"
 _SCHEMA = 1
@@ -58,6 +59,8 @@ class Report:
         measured: Curves and accuracies, by what was measured.
         settings: How.
         seconds: Wall time of each part.
+        weights_sha256: Of the weight file that was measured.
+        rollouts_sha256: Of ``rollouts.npz``; None where the model rolls nothing out.
     """
 
     adapter: dict[str, Any]
@@ -65,6 +68,8 @@ class Report:
     measured: dict[str, Any] = field(default_factory=dict)
     settings: dict[str, Any] = field(default_factory=dict)
     seconds: dict[str, float] = field(default_factory=dict)
+    weights_sha256: str | None = None
+    rollouts_sha256: str | None = None
 
     def write(self, folder: Path) -> None:
         """Writes ``gates.json`` into a run folder, whole or not at all.
@@ -79,6 +84,8 @@ class Report:
             "measured": self.measured,
             "settings": self.settings,
             "seconds": self.seconds,
+            "weights_sha256": self.weights_sha256,
+            "rollouts_sha256": self.rollouts_sha256,
         }
         text = json.dumps(fields, indent=2, sort_keys=True, allow_nan=False, ensure_ascii=False)
         write_atomic(folder / GATES, (text + "\n").encode())
@@ -88,7 +95,7 @@ class Report:
         names = [each.name for each in self.gates]
         gates = tuple(gate if each.name == gate.name else each for each in self.gates)
         gates = gates if gate.name in names else (*gates, gate)
-        return Report(self.adapter, gates, self.measured, self.settings, self.seconds)
+        return replace(self, gates=gates)
 
 
 def read_report(folder: Path) -> Report:
@@ -109,14 +116,14 @@ def read_report(folder: Path) -> Report:
             f"cannot read the gates of {folder}",
             seen=f"{type(error).__name__}: {error}",
             accepted=f"{GATES} as the gates command writes it",
-            fix=f"python -m worldbench_models.gates adapter=… --run {folder}",
+            fix=f"python -m worldbench_models.gates {folder}",
         ) from error
 
 
 def measure_gates(
     adapter: Adapter,
     twin: Adapter | None,
-    run: Path,
+    run: Trained,
     settings: Settings,
     tell: Callable[[str], Tell],
 ) -> Report:
@@ -125,30 +132,55 @@ def measure_gates(
     Writes ``rollouts.npz`` and ``gates.json`` into the run folder.
 
     Args:
-        adapter: The model.
+        adapter: The model, with the weights of the run.
         twin: The model with random weights; None leaves its gate unmeasured.
-        run: The run folder; its ``summary.json`` says how fast training was.
+        run: The run, which says how fast training was.
         settings: How much, and where.
         tell: Gives, for the name of a part, what is called with (done, in all).
 
     Raises:
-        UsageError: If the adapter can do nothing that has a gate, or there is no such folder.
+        UsageError: If the adapter can do nothing that has a gate.
         ContractError: If an answer breaks the contract.
     """
-    if not run.is_dir():
-        raise UsageError("no such run folder", seen=run, fix="--run with the folder of a training")
+    _require_gates(adapter)
+    gates, measured, seconds = _measured(adapter, twin, run.folder, settings, tell)
+    card, stored = adapter.card, run.folder / ROLLOUTS
+    report = Report(
+        {"name": card.name, "revision": card.revision, "parameters": card.parameters},
+        (*gates, mfu_gate(*run.mfu())),
+        measured,
+        _shown(settings),
+        seconds,
+        run.sha256,
+        file_digest(stored) if isinstance(adapter, Generates) else None,
+    )
+    report.write(run.folder)
+    return report
+
+
+def _require_gates(adapter: Adapter) -> None:
     if not isinstance(adapter, Generates | Surprises):
         raise UsageError(
             f"adapter {adapter.card.name!r} has no gates",
             seen=", ".join(adapter.card.capabilities),
             accepted="an adapter that generates or is surprised",
         )
+
+
+def _measured(
+    adapter: Adapter,
+    twin: Adapter | None,
+    folder: Path,
+    settings: Settings,
+    tell: Callable[[str], Tell],
+) -> tuple[list[Gate], dict[str, Any], dict[str, float]]:
+    """Returns the gates, what they were measured from, and the wall time of each part."""
     gates: list[Gate] = []
     measured: dict[str, Any] = {}
     seconds: dict[str, float] = {}
     began = time.perf_counter()
     if isinstance(adapter, Generates):
-        roll_out(adapter, device=settings.device).save(run / ROLLOUTS)
+        roll_out(adapter, device=settings.device).save(folder / ROLLOUTS)
         gates += _forecast(adapter, settings, measured, tell)
         gates.append(eye_gate())
         seconds["forecast"] = round(time.perf_counter() - began, 1)
@@ -156,14 +188,15 @@ def measure_gates(
     if isinstance(adapter, Surprises):
         gates += _presence(adapter, twin, settings, measured, tell)
         seconds["presence"] = round(time.perf_counter() - began, 1)
-    gates.append(mfu_gate(*_mfu(run)))
-    card = adapter.card
-    about = {"name": card.name, "revision": card.revision, "parameters": card.parameters}
-    how = {k: v for k, v in asdict(settings).items() if k != "workers"}
-    how |= {"device": device_name(torch.device(settings.device)), "torch": torch.__version__}
-    report = Report(about, tuple(gates), measured, how, seconds)
-    report.write(run)
-    return report
+    return gates, measured, seconds
+
+
+def _shown(settings: Settings) -> dict[str, Any]:
+    how = {name: value for name, value in asdict(settings).items() if name != "workers"}
+    return how | {
+        "device": device_name(torch.device(settings.device)),
+        "torch": torch.__version__,
+    }
 
 
 def _forecast(
@@ -214,17 +247,3 @@ def _presence(
         for who, by in found.items()
     }
     return presence_gates(found["model"], found.get("twin"))
-
-
-def _mfu(run: Path) -> tuple[float | None, str]:
-    """Returns the run's MFU, and why there is none where there is none."""
-    path = run / "summary.json"
-    if not path.is_file():
-        return None, "the run has no summary.json"
-    try:
-        mfu = json.loads(path.read_text(encoding="utf-8"))["mfu"]
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise DataError(
-            f"cannot read {path}", seen=error, accepted="the summary that training writes"
-        ) from error
-    return None if mfu is None else float(mfu), "the peak of the training's device is unknown"

@@ -83,7 +83,7 @@ class Rollouts:
                 f"cannot read rollouts {path}",
                 seen=error,
                 accepted="what the gates command stores",
-                fix="python -m worldbench_models.gates …",
+                fix=f"python -m worldbench_models.gates {path.parent}",
             ) from error
 
 

@@ -10,8 +10,7 @@ import torch
 
 from worldbench.errors import DataError, UsageError
 from worldbench.record import write_atomic
-
-FILE = "checkpoint.pt"
+from worldbench_models.training.folder import CHECKPOINT
 
 _UNREADABLE = (
     *(OSError, EOFError, pickle.UnpicklingError),
@@ -52,7 +51,7 @@ def save(folder: Path, identity: str, done: Progressed, states: dict[str, Any]) 
     }
     stream = io.BytesIO()
     torch.save(content, stream)
-    write_atomic(folder / FILE, stream.getvalue())
+    write_atomic(folder / CHECKPOINT, stream.getvalue())
 
 
 def load(
@@ -64,7 +63,7 @@ def load(
         DataError: If the file is damaged.
         UsageError: If it belongs to a run with other options.
     """
-    path = folder / FILE
+    path = folder / CHECKPOINT
     if not path.exists():
         return None
     try:

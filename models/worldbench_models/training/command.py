@@ -23,6 +23,7 @@ logger = logging.getLogger(__name__)
 
 SIZES = ("xs", "s", "m", "l")
 PRECISIONS = ("auto", "bf16", "fp32")
+_HEADER = ("name", "summary", "family")
 
 
 @dataclass(frozen=True)
@@ -101,20 +102,23 @@ def settings_of(config: DictConfig, place: Place) -> Settings:
     precision = one_of("precision", config.precision, PRECISIONS)
     if precision == "auto":
         precision = "bf16" if on_gpu else "fp32"
+    model: Any = OmegaConf.to_container(config.model, resolve=True)
+    options = {key: value for key, value in model.items() if key not in _HEADER}
     return Settings(
         model=name,
+        options=redact(options),
         size=one_of("size", config.size, SIZES),
         device=device,
         precision=precision,
         compile=on_gpu if config.compile == "auto" else yes_or_no("compile", config.compile),
         steps=_optional("steps", config.steps),
-        batch_size=_batch_size(config.batch_size, place),
+        batch_size=_optional("batch_size", config.batch_size),
         clips=at_least("clips", config.clips, 1),
         heldout_clips=at_least("heldout_clips", config.heldout_clips, 1),
-        clips_folder=None if config.clips_folder is None else Path(config.clips_folder),
+        clips_folder=None if config.clips_folder is None else _path(config.clips_folder),
         seed=at_least("seed", config.seed, 0),
         workers=_optional("workers", config.workers),
-        out=Path(str(config.out)),
+        out=_path(config.out),
         overwrite=yes_or_no("overwrite", config.overwrite),
         log_every=at_least("log_every", config.log_every, 1),
         heldout_every=at_least("heldout_every", config.heldout_every, 1),
@@ -149,17 +153,9 @@ def device_of(name: str, place: Place) -> torch.device:
     return device
 
 
+def _path(value: object) -> Path:
+    return Path(str(value)).expanduser()
+
+
 def _optional(option: str, value: object) -> int | None:
     return None if value is None else at_least(option, value, 1)
-
-
-def _batch_size(value: object, place: Place) -> int | None:
-    size = _optional("batch_size", value)
-    if size is not None and size % place.processes:
-        raise UsageError(
-            "batch_size cannot be shared equally",
-            seen=f"{size} clips over {place.processes} processes",
-            accepted=f"a multiple of {place.processes}",
-            fix=f"batch_size={-(-size // place.processes) * place.processes}",
-        )
-    return size

@@ -9,10 +9,12 @@ TRAINING_PASSES = 3
 """A backward pass costs two forward passes; work done twice to save memory is not counted."""
 
 _PEAKS = {
+    "GH200": 989.4,
     "H200": 989.4,
     "H100 PCIe": 756.0,
+    "H100 NVL": 835.5,
     "H100": 989.4,
-    "GH200": 989.4,
+    "GB200": 2500.0,
     "B200": 2250.0,
     "A100": 311.8,
     "L40S": 362.0,

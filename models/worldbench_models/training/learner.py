@@ -83,6 +83,12 @@ class Learner:
         current: list[Tensor] = list(self.objective.parameters())
         torch._foreach_lerp_(average, current, 1 - kept)
 
+    @torch.no_grad()
+    def finite(self) -> bool:
+        """Says whether all weights are finite."""
+        norms = torch._foreach_norm(list(self.objective.parameters()))
+        return bool(torch.isfinite(torch.stack(norms)).all())
+
     def states(self) -> dict[str, Any]:
         """Returns all that a resumed run needs."""
         return {

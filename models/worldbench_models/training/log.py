@@ -2,16 +2,15 @@
 
 import json
 import logging
-import time
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-from worldbench.record import unwritable
+from worldbench.record import unwritable, write_atomic
 from worldbench.tracking import Tracker
+from worldbench_models.training.folder import LOG
 
 logger = logging.getLogger(__name__)
-
-FILE = "log.jsonl"
 
 
 class RunLog:
@@ -26,17 +25,16 @@ class RunLog:
     """
 
     def __init__(self, folder: Path, tracker: Tracker) -> None:
-        self.path, self._tracker = folder / FILE, tracker
+        self.path, self._tracker = folder / LOG, tracker
 
     def start(self, step: int) -> None:
         """Keeps the lines of the first ``step`` steps, of a run that starts at 0 none."""
         kept = [line for line in self.lines() if line["step"] <= step] if step else []
-        text = "".join(json.dumps(line) + "\n" for line in kept)
-        try:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            self.path.write_text(text, encoding="utf-8")
-        except OSError as error:
-            raise unwritable(self.path, error) from error
+        write_atomic(self.path, "".join(json.dumps(line) + "\n" for line in kept).encode())
+
+    def has_heldout(self, step: int) -> bool:
+        """Says whether held-out measures of this step are in the log."""
+        return any("heldout" in line and line["step"] == step for line in self.lines())
 
     def lines(self) -> list[dict[str, Any]]:
         """Reads the lines back; a line that a crash cut short is left out."""
@@ -45,9 +43,11 @@ class RunLog:
         found = []
         for text in self.path.read_text(encoding="utf-8").splitlines():
             try:
-                found.append(json.loads(text))
+                line = json.loads(text)
             except json.JSONDecodeError:
                 break
+            if isinstance(line, dict) and "step" in line:
+                found.append(line)
         return found
 
     def write(self, line: dict[str, Any]) -> None:
@@ -73,7 +73,7 @@ def say_training(line: dict[str, Any], steps: int) -> None:
         line["clips_per_second"],
         line["tflops"],
         mfu,
-        time.strftime("%H:%M:%S", time.gmtime(left)),
+        timedelta(seconds=round(left)),
     )
 
 

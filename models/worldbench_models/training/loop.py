@@ -12,33 +12,26 @@ import math
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, replace
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from worldbench.errors import WorldbenchError
+from worldbench.errors import UsageError, WorldbenchError
 from worldbench.schema import digest
 from worldbench.tracking import Tracker
 from worldbench_models.training import checkpoint, processes
 from worldbench_models.training.checkpoint import Progressed
 from worldbench_models.training.compute import TRAINING_PASSES, peak_tflops
+from worldbench_models.training.folder import asked, claim, finished, weights_file
+from worldbench_models.training.interrupt import Interrupts
 from worldbench_models.training.learner import Learner, planned
 from worldbench_models.training.log import RunLog, say_heldout, say_training
-from worldbench_models.training.pool import (
-    HELDOUT,
-    SPEC,
-    ClipPool,
-    clips_of,
-    data_identity,
-    seed_of,
-)
+from worldbench_models.training.pool import ClipPool, heldout_clips, seed_of, training_pool
 from worldbench_models.training.recipe import Plan, Recipe
 from worldbench_models.training.settings import Settings
-from worldbench_models.training.summary import finish, finished
+from worldbench_models.training.summary import finish
 
 logger = logging.getLogger(__name__)
 
@@ -55,13 +48,20 @@ def train(recipe: Recipe, settings: Settings, tracker: Tracker) -> Path:
         The weights' path, in the run's folder.
 
     Raises:
-        WorldbenchError: If the loss is no longer finite, the folder belongs to another run or
-            cannot be written. What was reached is kept.
+        UsageError: If the clips do not suffice, or the folder belongs to another run.
+        WorldbenchError: If loss or weights are no longer finite, or the folder cannot be written.
+            What was reached is kept.
+        KeyboardInterrupt: After the step in progress has been finished and saved.
     """
     plan = planned(recipe, settings.size, settings.steps, settings.batch_size)
     with processes.process_group(settings.device) as (rank, count):
-        identity = _identity(recipe, settings, plan, count)
-        done = None if settings.overwrite else finished(settings, identity)
+        _refuse_uneven(settings, plan, count)
+        wanted = asked(settings, plan, count)
+        if rank == 0:
+            claim(settings, wanted)
+        processes.wait()
+        identity = digest(wanted)
+        done = finished(settings, identity)
         if done is not None:
             logger.info("already trained: %s (overwrite=true trains it again)", done)
             return done
@@ -109,60 +109,50 @@ class Run:
 
     def through(self) -> Path:
         """Trains to the last step and writes weights and summary."""
-        settings, steps = self.settings, self.plan.steps
+        settings = self.settings
         if self.rank == 0:
             self.log.start(self.done.step)
         with self._timed("clips"):
-            pool, heldout = self._clips()
+            pool = training_pool(settings, self.rank, self.count)
+            heldout = heldout_clips(settings) if self.rank == 0 else None
+            processes.wait()
         loss_of = processes.shared(self.learner.objective, self.count)
         if settings.compile:
             loss_of = torch.compile(loss_of)  # type: ignore[assignment]
-        try:
-            while self.done.step < steps:
-                self._interval(loss_of, pool)
-                self._at_pauses(heldout)
-        except KeyboardInterrupt:
-            self._save()
-            raise
+        if self.done.step > 0:
+            self._measure(heldout)  # unless it was interrupted before that
+        with Interrupts() as interrupts:
+            while self.done.step < self.plan.steps:
+                self._interval(loss_of, pool, interrupts)
+                self._measure(heldout)
+                self._save_where_due(now=interrupts.asked)
+                if interrupts.asked:
+                    raise KeyboardInterrupt
         if self.rank == 0:
             finish(self.recipe, self)
         processes.wait()
-        return settings.out / f"{settings.model}-{settings.size}.safetensors"
+        return weights_file(settings)
 
-    def _clips(self) -> tuple[ClipPool, Tensor | None]:
-        """Makes this process's share of the training clips, and the held-out ones for the first."""
-        settings = self.settings
-        made = partial(
-            clips_of,
-            device=settings.device,
-            workers=settings.workers,
-            folder=settings.clips_folder,
-        )
-        share = settings.clips // self.count
-        clips = made(replace(SPEC, seed=SPEC.seed + self.rank * share), share)
-        heldout = None
-        if self.rank == 0:
-            heldout = made(HELDOUT, settings.heldout_clips, title="held-out clips")
-        processes.wait()
-        return ClipPool(clips, seed_of(settings.seed, self.rank)), heldout
-
-    def _interval(self, loss_of: nn.Module, pool: ClipPool) -> None:
+    def _interval(self, loss_of: nn.Module, pool: ClipPool, interrupts: Interrupts) -> None:
         """Trains up to the next pause and writes a line of the log."""
         settings, first = self.settings, self.done.step
         last = min(_next_pause(first, settings), self.plan.steps)
         before = time.monotonic()
-        for step in range(first, last):
+        while self.done.step < last and not interrupts.asked:
+            step = self.done.step
             generator = torch.Generator(settings.device).manual_seed(
                 seed_of(settings.seed, "step", step, self.rank)
             )
             clips = pool.batch(step, self.batch)
             loss, norm = self.learner.step(loss_of, clips, generator, step)
+            self.done.step += 1
+        if self.done.step == first:
+            return
         told = {"loss": float(loss), "gradient_norm": float(norm)}  # waits for the device
         seconds = time.monotonic() - before
-        self.done.step = last
         self.done.seconds["training"] += seconds
-        self._refuse_nonsense(told["loss"])
-        if self.rank == 0:
+        self._refuse_nonsense(told)
+        if self.rank == 0 and self.done.step == last:
             line = self._line(last - first, seconds) | told
             self.log.write(line)
             say_training(line, self.plan.steps)
@@ -182,40 +172,43 @@ class Run:
             "mfu": None if peak is None else round(tflops / (peak * self.count), 4),
         }
 
-    def _at_pauses(self, heldout: Tensor | None) -> None:
-        """Measures and saves where it is due; both at the end."""
-        step, settings = self.done.step, self.settings
-        last = step == self.plan.steps
-        if heldout is not None and (last or step % settings.heldout_every == 0):
-            with self._timed("heldout"):
-                line = {
-                    "step": step,
-                    "heldout": self.recipe.heldout(self.learner.averaged, heldout),
-                }
-            self.log.write(line)
-            say_heldout(line)
-        if last or step % settings.checkpoint_every == 0:
-            self._save()
+    def _measure(self, heldout: Tensor | None) -> None:
+        """Measures the averaged weights where that is due and has not been done."""
+        step = self.done.step
+        due = step == self.plan.steps or step % self.settings.heldout_every == 0
+        if heldout is None or not due or self.log.has_heldout(step):
+            return
+        with self._timed("heldout"):
+            line = {"step": step, "heldout": self.recipe.heldout(self.learner.averaged, heldout)}
+        self.log.write(line)
+        say_heldout(line)
 
-    def _refuse_nonsense(self, loss: float) -> None:
-        if not math.isfinite(loss):
-            raise WorldbenchError(
-                "the loss is no longer finite",
-                seen=f"{loss} at step {self.done.step}",
-                accepted="a finite number",
-                fix="a lower model.learning_rate, or precision=fp32; the last checkpoint in "
-                f"{self.settings.out} is from before",
-            )
-
-    def _save(self) -> None:
-        if self.rank == 0:
+    def _save_where_due(self, *, now: bool) -> None:
+        step = self.done.step
+        due = step == self.plan.steps or step % self.settings.checkpoint_every == 0
+        # Of several processes one may have stopped a step before another: only pauses are shared.
+        if self.rank == 0 and (due or (now and self.count == 1)):
             checkpoint.save(self.settings.out, self.identity, self.done, self.learner.states())
 
-    def _resume(self) -> None:
-        settings = self.settings
-        if settings.overwrite:
+    def _refuse_nonsense(self, told: dict[str, float]) -> None:
+        """Makes sure that nothing broken is ever saved.
+
+        Raises:
+            WorldbenchError: If loss, gradient or weights are not finite.
+        """
+        if all(math.isfinite(value) for value in told.values()) and self.learner.finite():
             return
-        found = checkpoint.load(settings.out, self.identity, settings.device)
+        raise WorldbenchError(
+            "the training diverged: loss, gradient or weights are no longer finite",
+            seen=", ".join(f"{name} {value}" for name, value in told.items())
+            + f" at step {self.done.step}",
+            accepted="finite numbers",
+            fix="a lower model.learning_rate, or precision=fp32, with overwrite=true; the last "
+            f"checkpoint in {self.settings.out} is from before",
+        )
+
+    def _resume(self) -> None:
+        found = checkpoint.load(self.settings.out, self.identity, self.settings.device)
         if found is None:
             return
         self.done, states = found
@@ -229,23 +222,32 @@ class Run:
         self.done.seconds[what] += time.monotonic() - before
 
 
-def _identity(recipe: Recipe, settings: Settings, plan: Plan, count: int) -> str:
-    """Digests whatever changes the weights that come out."""
-    return digest(
-        {
-            "recipe": vars(recipe),
-            "model": settings.model,
-            "size": settings.size,
-            "precision": settings.precision,
-            "plan": asdict(plan),
-            "data": data_identity(settings.clips),
-            "seed": settings.seed,
-            "processes": count,
-        }
-    )
+def _refuse_uneven(settings: Settings, plan: Plan, count: int) -> None:
+    """Refuses what cannot be dealt out to the processes, before any clip is made.
+
+    Raises:
+        UsageError: If shares would be unequal, or a process has less than it takes per step.
+    """
+    enough = max(settings.clips, plan.batch_size)
+    for option, seen, least in [
+        ("batch_size", plan.batch_size, plan.batch_size),
+        ("clips", settings.clips, enough),
+    ]:
+        if seen % count or seen < least:
+            raise UsageError(
+                f"{option} cannot be dealt out",
+                seen=f"{option}={seen}, {plan.batch_size} clips per step, {count} process(es)",
+                accepted="a multiple of the processes; of clips at least what a step takes",
+                fix=f"{option}={-(-least // count) * count}",
+            )
 
 
 def _next_pause(step: int, settings: Settings) -> int:
-    """Returns the next step at which a line, a measure or a checkpoint is due."""
+    """Returns the next step at which a line, a measure or a checkpoint is due.
+
+    The first step gets a line of its own: it says how long all of it will take.
+    """
+    if step == 0:
+        return 1
     every = (settings.log_every, settings.heldout_every, settings.checkpoint_every)
     return min(step + n - step % n for n in every)

@@ -3,10 +3,13 @@
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 
 import torch
 from torch import distributed, nn
 from torch.nn.parallel import DistributedDataParallel
+
+_PATIENCE = timedelta(hours=3)  # one process may find its clips kept while another renders them
 
 
 @contextmanager
@@ -17,7 +20,8 @@ def process_group(device: torch.device) -> Iterator[tuple[int, int]]:
         return
     if device.type == "cuda":
         torch.cuda.set_device(device)
-    distributed.init_process_group("nccl" if device.type == "cuda" else "gloo")
+    kind = "nccl" if device.type == "cuda" else "gloo"
+    distributed.init_process_group(kind, timeout=_PATIENCE)
     try:
         yield distributed.get_rank(), distributed.get_world_size()
     finally:
@@ -33,3 +37,8 @@ def wait() -> None:
     """Waits until every process is here."""
     if distributed.is_initialized():
         distributed.barrier()
+
+
+def here() -> int:
+    """Returns how many of the processes share this machine."""
+    return int(os.environ.get("LOCAL_WORLD_SIZE", "1"))

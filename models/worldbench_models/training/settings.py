@@ -1,7 +1,9 @@
 """What a training run was asked for, besides the model's own options."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -12,6 +14,7 @@ class Settings:
 
     Attributes:
         model: Name of the model's configuration, e.g. ``dit``.
+        options: The model's own options, without secrets.
         size: ``xs``, ``s``, ``m`` or ``l``.
         device: Where this process trains; with several processes, each its own.
         precision: ``bf16`` (autocast) or ``fp32``.
@@ -31,6 +34,7 @@ class Settings:
     """
 
     model: str
+    options: Mapping[str, Any]
     size: str
     device: torch.device
     precision: str

@@ -3,38 +3,21 @@
 import json
 import platform
 from importlib.metadata import PackageNotFoundError, version
-from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING, Any
 
 from worldbench.provenance import commit, device_name
 from worldbench.record import file_digest, write_atomic
 from worldbench_models.training.compute import TRAINING_PASSES
+from worldbench_models.training.folder import SUMMARY, weights_file
 from worldbench_models.training.pool import data_identity
 from worldbench_models.training.recipe import Recipe
-from worldbench_models.training.settings import Settings
 from worldbench_models.weights import save_weights
 
 if TYPE_CHECKING:
     from worldbench_models.training.loop import Run
 
-FILE = "summary.json"
 _PACKAGES = ("torch", "numpy", "mujoco", "mujoco-core", "safetensors")
-
-
-def finished(settings: Settings, identity: str) -> Path | None:
-    """Returns the weights of a run that has finished with these options, if there are any."""
-    path = settings.out / FILE
-    weights = settings.out / f"{settings.model}-{settings.size}.safetensors"
-    if not (path.exists() and weights.exists()):
-        return None
-    try:
-        summary = json.loads(path.read_text(encoding="utf-8"))
-    except json.JSONDecodeError:
-        return None
-    same = summary.get("identity") == identity
-    whole = summary.get("weights_sha256") == file_digest(weights)
-    return weights if same and whole else None
 
 
 def finish(recipe: Recipe, run: "Run") -> None:
@@ -49,12 +32,12 @@ def finish(recipe: Recipe, run: "Run") -> None:
         "training_compute": _compute_words(summary),
         "licence": "Apache-2.0",
     }
-    weights = settings.out / f"{settings.model}-{settings.size}.safetensors"
+    weights = weights_file(settings)
     save_weights(weights, release.state, header)
     summary["parameters"] = sum(tensor.numel() for tensor in release.state.values())
     summary["weights_sha256"] = file_digest(weights)
     text = json.dumps(summary, indent=2, sort_keys=True) + "\n"
-    write_atomic(settings.out / FILE, text.encode())
+    write_atomic(settings.out / SUMMARY, text.encode())
 
 
 def _summary(run: "Run") -> dict[str, Any]:
@@ -80,7 +63,7 @@ def _summary(run: "Run") -> dict[str, Any]:
         "mfu": median(rates) if rates else None,
         "device": device_name(settings.device),
         "processes": run.count,
-        "data": data_identity(settings.clips),
+        "data": data_identity(settings.clips, run.count),
         "packages": {name: found for name in _PACKAGES if (found := _version(name))},
         "python": platform.python_version(),
         "commit": commit_id,
@@ -96,7 +79,7 @@ def _shown(run: "Run") -> dict[str, Any]:
         **{name: getattr(settings, name) for name in ("clips", "heldout_clips")},
         "batch_size": run.plan.batch_size,
         "steps": run.plan.steps,
-        "recipe": vars(run.recipe),
+        "model": dict(settings.options),
     }
 
 

@@ -1,5 +1,7 @@
 import json
+import shlex
 import xml.etree.ElementTree as ET
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -7,12 +9,15 @@ import numpy as np
 import pytest
 
 from worldbench.errors import DataError, UsageError
+from worldbench.record import file_digest
 from worldbench_models.card.__main__ import main, write_card
 from worldbench_models.card.plot import Line, Panel, draw
 from worldbench_models.card.sheet import BYTES
+from worldbench_models.card.words import words_of
 from worldbench_models.gates.gate import eye_gate, judged, mfu_gate
-from worldbench_models.gates.report import Report
+from worldbench_models.gates.report import Report, read_report
 from worldbench_models.gates.rollouts import Rollouts
+from worldbench_models.weights import FOLDER
 
 SUMMARY = {
     "model": "dit",
@@ -65,7 +70,8 @@ def run(tmp_path: Path) -> Path:
             lines.append({"step": step, "heldout": {**heldout, "copy_last": [0.02, 0.05]}})
     (folder / "log.jsonl").write_text("\n".join(map(json.dumps, lines)) + "\n")
     (folder / "summary.json").write_text(json.dumps(SUMMARY))
-    one = {"value": 0.9625, "standard_error": 0.012, "n": 240, "skipped": 3, "levels": {"0.1": 0.9}}
+    one = {"value": 0.9625, "standard_error": 0.012, "n": 240, "skipped": 3, "ties": None}
+    one["levels"] = {"0.1": 0.9}
     gates = (
         judged("presence, occluded", "quads", 0.9625, "at least", 0.95, note="n = 240"),
         judged("error, last future frame", "a | b", 0.61, "at most", 0.5),
@@ -73,12 +79,17 @@ def run(tmp_path: Path) -> Path:
         mfu_gate(None, "the peak is unknown"),
     )
     measured = {"forecast": _forecast(), "presence": {"model": {"occluded": one}}}
-    Report({"name": "dit"}, gates, measured).write(folder)
     rng = np.random.default_rng(0)
     truth = rng.integers(0, 256, (6, 16, 2, 2, 3), dtype=np.uint8).repeat(32, 2).repeat(32, 3)
     samples = np.stack([truth[:, 4:]] * 3, axis=1)
-    Rollouts(tuple(f"scene {i}" for i in range(6)), 4, truth, samples).save(folder / "rollouts.npz")
+    report = Report({"name": "dit"}, gates, measured, weights_sha256="e" * 64)
+    _store(folder, report, Rollouts(tuple(f"scene {i}" for i in range(6)), 4, truth, samples))
     return folder
+
+
+def _store(folder: Path, report: Report, rollouts: Rollouts) -> None:
+    rollouts.save(folder / "rollouts.npz")
+    replace(report, rollouts_sha256=file_digest(folder / "rollouts.npz")).write(folder)
 
 
 def _bytes(folder: Path) -> dict[str, bytes]:
@@ -184,9 +195,8 @@ def test_a_sheet_of_mere_noise_is_drawn_smaller(run: Path, tmp_path: Path) -> No
     stored = Rollouts.load(run / "rollouts.npz")
     rng = np.random.default_rng(0)
     noise = rng.integers(0, 256, stored.samples.shape, dtype=np.uint8)
-    Rollouts(stored.titles, 4, noise[:, :, :1].repeat(16, 2)[:, 0], noise).save(
-        run / "rollouts.npz"
-    )
+    shown = Rollouts(stored.titles, 4, noise[:, :, :1].repeat(16, 2)[:, 0], noise)
+    _store(run, read_report(run), shown)
     path = write_card(run, tmp_path / "out") / "sheet.jpg"
     assert path.stat().st_size <= BYTES
     assert cv2.imread(str(path)).shape[0] < 2000
@@ -211,12 +221,66 @@ def test_what_is_missing_or_broken_is_named(
     assert not (tmp_path / "out").exists()
 
 
+def test_gates_of_other_weights_are_refused(run: Path, tmp_path: Path) -> None:
+    report = read_report(run)
+    for digest in ("f" * 64, None):
+        replace(report, weights_sha256=digest).write(run)
+        with pytest.raises(DataError, match="other weights") as caught:
+            write_card(run, tmp_path / "out")
+        assert caught.value.fix == f"python -m worldbench_models.gates {run}"
+    report.write(run)
+    write_card(run, tmp_path / "out")
+
+
+def test_rollouts_that_the_gates_did_not_make_are_refused(run: Path, tmp_path: Path) -> None:
+    report, stored = read_report(run), Rollouts.load(run / "rollouts.npz")
+    Rollouts(stored.titles, 4, stored.truth, 255 - stored.samples).save(run / "rollouts.npz")
+    with pytest.raises(DataError, match=r"rollouts\.npz .* other weights"):
+        write_card(run, tmp_path / "out")
+    replace(report, rollouts_sha256=None).write(run)
+    with pytest.raises(DataError, match=r"rollouts\.npz .* other weights"):
+        write_card(run, tmp_path / "out")
+
+
+def _use(run: Path, tmp_path: Path, **fields: object) -> str:
+    summary = SUMMARY | fields
+    (run / "summary.json").write_text(json.dumps(summary))
+    replace(read_report(run), weights_sha256=str(summary["weights_sha256"])).write(run)
+    text = (write_card(run, tmp_path / "out") / "README.md").read_text()
+    return text.partition("## Use")[2].partition("## Gates")[0]
+
+
+def test_the_card_says_how_to_load_its_own_weights(run: Path, tmp_path: Path) -> None:
+    own = _use(run, tmp_path, size="l", settings={"seed": 3})
+    path = "adapter.weights=runs/dit-l-3/dit-l.safetensors"
+    assert f"worldbench check adapter=dit {path}\n" in own
+    assert f'compose(["adapter=dit", "{path}"])' in own
+    again = _use(run, tmp_path)  # of a size that ships, but these weights do not
+    assert "worldbench run adapter=dit adapter.weights=runs/dit-s-0/dit-s.safetensors" in again
+    shipped = json.loads((FOLDER / "digests.json").read_text())["dit-s.safetensors"]
+    use = _use(run, tmp_path, weights_sha256=shipped)
+    assert "worldbench check adapter=dit\n" in use
+    assert 'compose(["adapter=dit"])' in use
+
+
+def test_words_are_quoted_where_a_shell_would_split_them() -> None:
+    load = words_of("dit", ["adapter=dit", "adapter.weights=a b"]).load
+    line = next(line for line in load.splitlines() if line.startswith("worldbench check"))
+    assert shlex.split(line) == ["worldbench", "check", "adapter=dit", "adapter.weights=a b"]
+
+
+def test_mfu_that_was_not_measured_has_the_reason_of_its_gate(run: Path, tmp_path: Path) -> None:
+    (run / "summary.json").write_text(json.dumps({**SUMMARY, "mfu": None}))
+    text = (write_card(run, tmp_path / "out") / "README.md").read_text()
+    assert "| MFU (median) | not measured: the peak is unknown |" in text
+
+
 def test_other_broken_runs_are_named_too(run: Path, tmp_path: Path) -> None:
     with pytest.raises(DataError, match="no such folder"):
         write_card(tmp_path / "none")
     (run / "rollouts.npz").write_bytes(b"PK")
-    with pytest.raises(DataError, match="rollouts"):
-        write_card(run, tmp_path / "out")
+    with pytest.raises(DataError, match="cannot read rollouts"):
+        Rollouts.load(run / "rollouts.npz")
     (run / "rollouts.npz").unlink()
     (run / "summary.json").write_text(json.dumps({**SUMMARY, "model": "unheard_of"}))
     with pytest.raises(UsageError, match="unheard_of"):

@@ -9,7 +9,6 @@ from worldbench.adapter import NoiseBank
 from worldbench.compose import compose, instantiate
 from worldbench.conformance import check
 from worldbench.conformance.clips import KeyedNoise, moving_clips
-from worldbench.errors import DataError, UsageError
 from worldbench_models.dit.adapter import OPERATORS, DiTAdapter
 from worldbench_models.dit.network import DiT
 from worldbench_models.gates.presence import HasDenoisingCurve
@@ -215,75 +214,3 @@ def test_a_network_made_in_inference_mode_serves_outside_it(checkpoint: Path) ->
     outside.sum().backward()
     assert clip.grad is not None
     assert float(clip.grad.abs().sum()) > 0
-
-
-def test_illegal_questions_are_refused_by_name(tiny: DiTAdapter) -> None:
-    clip = moving_clips(1, 8, (32, 32))
-    with pytest.raises(ValueError, match="block1, block2, block3"):
-        tiny.encode(clip, layer="block4")
-    with pytest.raises(ValueError, match=r"noise must be in \[0, 1\]"):
-        tiny.encode(clip, noise=1.5)
-    with pytest.raises(ValueError, match="multiple of 2; got 3"):
-        tiny.generate(clip[:, :3], 2, samples=1, seeds=[0])
-    with pytest.raises(ValueError, match="2 seeds"):
-        tiny.generate(clip[:, :4], 2, samples=1, seeds=[0, 1])
-    with pytest.raises(ValueError, match="denoising_error, history_contrast, sample_distance"):
-        tiny.surprise(clip, 4, operator="latent_error", noise=_bank(1))
-    with pytest.raises(ValueError, match="nothing comes after 8"):
-        tiny.denoising_curve(clip, 8, _bank(1))
-
-
-@pytest.mark.parametrize(
-    ("option", "value"),
-    [
-        ("sampler_steps", 0),
-        ("draws", 0),
-        ("samples", 0),
-        ("noise", -0.1),
-        ("levels", []),
-        ("levels", [0.0, 0.5]),
-        ("levels", [1.0]),
-        ("layer", "block9"),
-    ],
-)
-def test_options_out_of_range_are_refused_by_name(
-    option: str, value: object, checkpoint: Path
-) -> None:
-    with pytest.raises(UsageError, match=rf"adapter\.{option}"):
-        _tiny(checkpoint, **{option: value})
-
-
-def test_an_unknown_size_is_told_with_those_there_are() -> None:
-    with pytest.raises(UsageError, match="accepted: l, m, s, xs"):
-        DiTAdapter(weights="random", size="xxl")
-
-
-def test_files_that_do_not_fit_are_refused(checkpoint: Path, tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="worldbench train model=dit"):
-        DiTAdapter(weights=str(tmp_path / "none.safetensors"))
-    weights, path = load_weights(checkpoint, model="dit"), tmp_path / "x.safetensors"
-    for shape in ({"width": 32}, {**weights.header["shape"], "depth": "many"}):
-        save_weights(path, weights.state, {**weights.header, "shape": shape})
-        with pytest.raises(DataError, match="describes no DiT"):
-            _tiny(path)
-    save_weights(path, weights.state, {**weights.header, "model": "jepa"})
-    with pytest.raises(DataError, match="of another model"):
-        _tiny(path)
-    deeper = {**weights.header["shape"], "depth": 4}
-    save_weights(path, weights.state, {**weights.header, "shape": deeper})
-    adapter = _tiny(path)
-    with pytest.raises(DataError, match=r"do not fit.*\n.*blocks\.3"):
-        adapter.encode(moving_clips(1, 4, (32, 32)))
-
-
-def test_a_file_that_changes_after_the_card_was_shown_is_refused(
-    checkpoint: Path, tmp_path: Path
-) -> None:
-    path = tmp_path / "x.safetensors"
-    path.write_bytes(checkpoint.read_bytes())
-    adapter = _tiny(path)
-    weights = load_weights(path, model="dit")
-    weights.state["patch_in.bias"][0] += 1
-    save_weights(path, weights.state, weights.header)
-    with pytest.raises(DataError, match="changed while they were in use"):
-        adapter.encode(moving_clips(1, 4, (32, 32)))

@@ -128,3 +128,26 @@ def test_a_window_sees_as_much_of_the_past_as_fits_beside_the_horizon() -> None:
     assert [(w.prefix, w.future) for w in windows(20, 3, 8)] == [(5, 3)]
     assert [(w.prefix, w.future) for w in windows(2, 6, 8)] == [(2, 6)]
     assert [(w.prefix, w.future) for w in windows(2, 15, 8)] == [(2, 6), (4, 4), (4, 4), (7, 1)]
+
+
+@pytest.mark.parametrize("length", [-1, 0, 1])
+def test_windows_too_short_for_past_and_future_are_refused(length: int) -> None:
+    with pytest.raises(ValueError, match="at least 2 latent steps"):
+        windows(2, 6, length)
+
+
+def test_a_short_horizon_begins_a_longer_one_only_where_both_end_in_the_first_window() -> None:
+    def looking_back(patches: torch.Tensor, levels: torch.Tensor) -> torch.Tensor:
+        """Foresees the mean of all that is given, so that it matters how much that is."""
+        given = int((levels[0] == 1).sum())
+        return patches[:, :given].mean(dim=1, keepdim=True).expand_as(patches)
+
+    def foreseen(context: int, horizon: int) -> torch.Tensor:
+        clip = _noise(1, context, 1, 1, 2).clamp(-1, 1)
+        return rollout(
+            looking_back, clip, horizon, draw=lambda _, shape: _noise(1, *shape), length=8, steps=2
+        )
+
+    assert torch.equal(foreseen(4, 2), foreseen(4, 4)[:, :2])
+    assert not torch.allclose(foreseen(7, 1), foreseen(7, 4)[:, :1])  # more than half a window
+    assert not torch.allclose(foreseen(4, 5), foreseen(4, 8)[:, :5])  # the second window

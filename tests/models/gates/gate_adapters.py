@@ -1,6 +1,9 @@
 """Adapters whose answers at the gates are known."""
 
+import hashlib
+import json
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 import torch
 from torch import Tensor
@@ -20,6 +23,20 @@ def _card(name: str, stride: int, *capabilities: str) -> AdapterCard:
         temporal_stride=stride,
         stochastic=True,
     )
+
+
+def trained(folder: Path, **fields: object) -> Path:
+    """Makes a run folder of model tiny, size xs, whose weights are a text; returns it."""
+    folder.mkdir(exist_ok=True)
+    (folder / "tiny-xs.safetensors").write_text("weights")
+    summary = {
+        **{"model": "tiny", "size": "xs", "mfu": None, "device": "abacus"},
+        "settings": {"precision": "bf16"},
+        "weights_sha256": hashlib.sha256(b"weights").hexdigest(),
+        **fields,
+    }
+    (folder / "summary.json").write_text(json.dumps(summary))
+    return folder
 
 
 class Surprised:
@@ -75,3 +92,15 @@ class Tiny:
     def denoising_curve(self, video: Tensor, context: int, noise: NoiseBank) -> Tensor:
         change = frame_difference(video, context, noise)
         return torch.stack([change, torch.ones_like(change)], dim=1)
+
+
+made: list[tuple[str, str | None, str]] = []
+"""Name, content of the weight file and size of each adapter that :class:`Remembered` made."""
+
+
+class Remembered(Tiny):
+    """Notes of what it was made."""
+
+    def __init__(self, name: str, weights: str | None, size: str) -> None:
+        super().__init__(name)
+        made.append((name, None if weights is None else Path(weights).read_text(), size))

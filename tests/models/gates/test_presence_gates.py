@@ -7,9 +7,11 @@ from worldbench.adapter import NoiseBank
 from worldbench.errors import ContractError
 from worldbench.schema import AdapterCard
 from worldbench.stats import pair_score
+from worldbench_models.gates import Gate
 from worldbench_models.gates.noise import BoundNoise
 from worldbench_models.gates.presence import (
     Accuracy,
+    fair_coin,
     latest_context,
     measure_presence,
     outcome,
@@ -59,7 +61,7 @@ def test_noise_for_an_answer_and_its_opposite_add_up_to_one(quads: list[MatchedQ
 @pytest.mark.parametrize("condition", ["occluded", "visible"])
 def test_a_constant_is_at_chance(quads: list[MatchedQuad], condition: str) -> None:
     found = measure_presence(Surprised(constant), quads, condition)
-    assert (found.value, found.standard_error, found.n) == (0.5, 0.0, 6)
+    assert (found.value, found.standard_error, found.n, found.ties) == (0.5, 0.0, 6, 6)
 
 
 def test_change_between_frames_tells_only_what_is_in_plain_sight(quads: list[MatchedQuad]) -> None:
@@ -132,7 +134,7 @@ def test_the_context_is_the_latest_legal_one_in_the_run() -> None:
 
 def test_quads_without_a_legal_context_are_skipped_and_counted(quads: list[MatchedQuad]) -> None:
     found = measure_presence(Surprised(constant, stride=16), quads, "occluded")
-    assert found == Accuracy(None, None, 0, 6)
+    assert found == Accuracy(None, None, 0, 6, ties=0)
     gates = presence_gates({"occluded": found, "visible": found}, None)
     assert {gate.status for gate in gates} == {"not measured"}
 
@@ -158,13 +160,49 @@ def test_surprises_that_are_not_finite_are_refused(quads: list[MatchedQuad]) -> 
         measure_presence(broken, quads, "occluded")
 
 
-def test_gates_open_at_their_bounds() -> None:
-    def found(value: float, error: float = 0.01) -> Accuracy:
-        return Accuracy(value, error, 240, 0)
+def _found(value: float, error: float = 0.01, ties: int | None = None) -> Accuracy:
+    return Accuracy(value, error, 240, 0, ties=ties)
 
-    model = {"occluded": found(0.95), "visible": found(0.97)}
-    gates = presence_gates(model, {"occluded": found(0.529), "visible": found(0.5)})
+
+_MODEL = {"occluded": _found(0.95), "visible": _found(0.97)}
+
+
+def _of_twin(accuracy: Accuracy) -> Gate:
+    return presence_gates(_MODEL, {"occluded": accuracy, "visible": _found(0.9)})[2]
+
+
+def test_gates_open_at_their_bounds() -> None:
+    gates = presence_gates(_MODEL, {"occluded": _found(0.529), "visible": _found(0.5)})
     assert [gate.status for gate in gates] == ["passed", "failed", "passed"]
-    gates = presence_gates(model, {"occluded": found(0.469), "visible": found(0.5)})
-    assert gates[2].status == "failed"
-    assert gates[2].value == pytest.approx(0.031)
+
+
+def test_the_twin_may_be_off_by_three_errors_and_at_least_those_of_a_fair_coin() -> None:
+    throws = np.random.default_rng(0).integers(0, 2, (20_000, 240)).mean(axis=1)
+    assert fair_coin(240) == pytest.approx(throws.std(), rel=0.02)
+    assert _of_twin(_found(0.5 + 2.9 * fair_coin(240))).status == "passed"
+    failed = _of_twin(_found(0.5 - 3.1 * fair_coin(240)))
+    assert failed.status == "failed"
+    assert failed.value == pytest.approx(3.1 * fair_coin(240))
+    assert _of_twin(_found(0.62, error=0.05)).threshold == pytest.approx(0.15)
+
+
+def test_the_gate_of_the_twin_says_when_every_quad_ties() -> None:
+    gate = _of_twin(_found(0.5, 0.0, ties=240))
+    assert gate.threshold == pytest.approx(3 * fair_coin(240))
+    assert "all 240 quads tie" in str(gate.note)
+    for ties in (239, None):
+        assert "tie:" not in str(_of_twin(_found(0.5, 0.001, ties)).note)
+    assert "239 ties" in str(_of_twin(_found(0.5, 0.001, 239)).note)
+
+
+def test_ties_follow_from_value_and_error(quads: list[MatchedQuad]) -> None:
+    def score(video: torch.Tensor, context: int, noise: NoiseBank) -> torch.Tensor:
+        sums = video.double().sum(dim=(1, 2, 3, 4)) * 1e4
+        return torch.sin(sums).round()[:, None]
+
+    found = measure_presence(Surprised(score), quads, "visible")
+    assert found.value is not None
+    assert found.standard_error is not None
+    squares = found.n * (found.n - 1) * found.standard_error**2 + found.n * found.value**2
+    assert found.ties == pytest.approx(4 * (found.n * found.value - squares))
+    assert 0 < found.ties < 6

@@ -69,6 +69,7 @@ def test_defaults_on_a_cpu_are_resolved(conf: Path, calls: list[Any]) -> None:
     assert isinstance(tracker, Guarded)
     assert settings == Settings(
         model="tiny",
+        options={"_target_": "builtins.dict", "width": 8},
         size="s",
         device=torch.device("cpu"),
         precision="fp32",
@@ -97,7 +98,8 @@ def test_every_option_reaches_the_loop(conf: Path, calls: list[Any], tmp_path: P
     ((recipe, settings, _),) = calls
     assert recipe == {"width": 12}
     assert settings == Settings(
-        *("tiny", "xs", torch.device("cpu"), "bf16", True, 3, 4, 5, 6, tmp_path, 7, 8),
+        *("tiny", {"_target_": "builtins.dict", "width": 12}, "xs", torch.device("cpu"), "bf16"),
+        *(True, 3, 4, 5, 6, tmp_path, 7, 8),
         *(tmp_path / "o", True, 9, 10, 11),
     )
 
@@ -221,15 +223,6 @@ def test_only_the_first_of_several_processes_tracks_and_tells(
     first = rank == 0
     assert ("weights: runs/tiny-s-0/weights" in capsys.readouterr().err) is first
     assert Path("tracked").exists() is first
-
-
-def test_a_batch_that_cannot_be_shared_is_refused(
-    conf: Path, calls: list[Any], monkeypatch: pytest.MonkeyPatch, capsys: Said
-) -> None:
-    torchrun(monkeypatch, 0, 2)
-    assert command(conf, "batch_size=5") == 2
-    assert "batch_size=6" in capsys.readouterr().err
-    assert not calls
 
 
 @pytest.fixture
