@@ -6,9 +6,9 @@ import torch
 from torch import Tensor
 
 from worldbench.adapter import Adapter, Encodes, Latents, Predicts, Surprises, checked_latents
-from worldbench.conformance.clips import KeyedNoise
 from worldbench.conformance.outcome import Outcome, attempt, close, expect, same
 from worldbench.conformance.subject import clips_for, context_of
+from worldbench.noise import TrialNoise
 
 
 def encodes(adapter: Encodes) -> Iterator[Outcome]:
@@ -82,7 +82,7 @@ def surprises(adapter: Surprises) -> Iterator[Outcome]:
     clips = clips_for(adapter, context + horizon)
 
     def surprise(operator: str, part: Tensor, first: int = 0) -> Tensor:
-        noise = KeyedNoise([f"trial{first + i}" for i in range(len(part))])
+        noise = TrialNoise([f"trial{first + i}" for i in range(len(part))])
         with torch.inference_mode():
             given = part.clone()
             out = adapter.surprise(given, context, operator=operator, noise=noise)

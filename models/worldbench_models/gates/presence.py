@@ -14,10 +14,10 @@ from worldbench.adapter import Adapter, NoiseBank, Surprises
 from worldbench.data.worlds.content import Tell
 from worldbench.data.worlds.quads import Quad
 from worldbench.errors import ContractError
+from worldbench.noise import TrialNoise
 from worldbench.schema import AdapterCard
 from worldbench_models.gates.clips import as_video
 from worldbench_models.gates.gate import Gate, judged, unmeasured
-from worldbench_models.gates.noise import BoundNoise
 from worldbench_models.gates.quads import MatchedQuad
 
 ENOUGH_QUADS = 200
@@ -149,7 +149,7 @@ def _ask(
     """Returns surprises ``q 4 steps`` of A, P, I1, I2, and by level ``q levels 4 steps``."""
     rgb = np.concatenate([np.stack([*quad.videos, *quad.foils(at)]) for _, quad in part])
     video = as_video(torch.from_numpy(rgb).to(device))
-    noise = BoundNoise([name for name, _ in part for _ in range(4)], device)
+    noise = TrialNoise([name for name, _ in part for _ in range(4)], device)
     curve = np.empty((len(part), 0, 4, 0))
     assert isinstance(adapter, Surprises)
     with torch.inference_mode():

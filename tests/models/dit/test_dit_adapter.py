@@ -8,7 +8,8 @@ import torch
 from worldbench.adapter import NoiseBank
 from worldbench.compose import compose, instantiate
 from worldbench.conformance import check
-from worldbench.conformance.clips import KeyedNoise, moving_clips
+from worldbench.conformance.clips import moving_clips
+from worldbench.noise import TrialNoise
 from worldbench_models.dit.adapter import OPERATORS, DiTAdapter
 from worldbench_models.dit.network import DiT
 from worldbench_models.gates.presence import HasDenoisingCurve
@@ -18,7 +19,7 @@ Network = Callable[..., DiT]
 
 
 def _bank(batch: int) -> NoiseBank:
-    return KeyedNoise([f"trial{i}" for i in range(batch)])
+    return TrialNoise([f"trial{i}" for i in range(batch)])
 
 
 def _tiny(checkpoint: Path, **options: Any) -> DiTAdapter:
@@ -184,7 +185,7 @@ def test_the_denoising_error_is_the_mean_of_its_curve_over_levels(tiny: DiTAdapt
 def test_sample_distance_shares_samples_among_clips_of_a_trial(tiny: DiTAdapter) -> None:
     clip = moving_clips(1, 8, (32, 32))
     other = torch.cat([clip[:, :4], clip[:, 4:].flip(1)], dim=1)
-    bank = KeyedNoise(["same", "same"])
+    bank = TrialNoise(["same", "same"])
     values = tiny.surprise(
         torch.cat([clip, clip.roll(1, dims=-1)]), 4, operator="sample_distance", noise=bank
     )

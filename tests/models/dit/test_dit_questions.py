@@ -5,12 +5,13 @@ from pathlib import Path
 import pytest
 import torch
 
-from worldbench.conformance.clips import KeyedNoise, moving_clips
+from worldbench.conformance.clips import moving_clips
+from worldbench.noise import TrialNoise
 from worldbench_models.dit.adapter import OPERATORS, DiTAdapter
 
 
-def _bank(batch: int) -> KeyedNoise:
-    return KeyedNoise([f"trial{i}" for i in range(batch)])
+def _bank(batch: int) -> TrialNoise:
+    return TrialNoise([f"trial{i}" for i in range(batch)])
 
 
 @pytest.fixture(scope="module")

@@ -5,10 +5,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from worldbench.conformance.clips import KeyedNoise
 from worldbench.data.worlds.families import family
 from worldbench.data.worlds.pictures.render import render_rgb
 from worldbench.data.worlds.simulation import simulate
+from worldbench.noise import TrialNoise
 from worldbench_models.blocks import Size
 from worldbench_models.dit.adapter import DiTAdapter
 from worldbench_models.dit.flow import FlowLoss, draw_levels
@@ -84,7 +84,7 @@ def test_eight_clips_are_learnt_by_heart_and_foreseen(
 
     # The future of another clip surprises more than its own.
     swapped = torch.cat([video[:, :4], future.roll(1, dims=0)], dim=1)
-    bank = KeyedNoise([f"trial{i}" for i in range(8)])
+    bank = TrialNoise([f"trial{i}" for i in range(8)])
     for operator in ("denoising_error", "sample_distance"):
         own, other = (
             adapter.surprise(clip, 4, operator=operator, noise=bank).sum(dim=1)

@@ -8,7 +8,6 @@ from worldbench.errors import ContractError
 from worldbench.schema import AdapterCard
 from worldbench.stats import pair_score
 from worldbench_models.gates import Gate
-from worldbench_models.gates.noise import BoundNoise
 from worldbench_models.gates.presence import (
     Accuracy,
     fair_coin,
@@ -104,21 +103,6 @@ def test_the_clips_of_a_quad_share_their_noise(quads: list[MatchedQuad]) -> None
     for each in drawn:
         assert torch.equal(each, each[:1].expand(4, 5))
     assert len({tuple(each[0].tolist()) for each in drawn}) == 6
-
-
-def test_noise_is_keyed_by_id_level_and_index_and_is_standard_normal() -> None:
-    bank = BoundNoise(["a", "b", "a"])
-    noise = bank.draw((4000,), level=0.5, index=0, sign=1)
-    assert torch.equal(noise[0], noise[2])
-    assert torch.equal(noise[1:2], BoundNoise(["b"]).draw((4000,), level=0.5, index=0, sign=1))
-    others = [bank.draw((4000,), level=0.6, index=0, sign=1)]
-    others += [bank.draw((4000,), level=0.5, index=1, sign=1), noise[[1, 0, 1]]]
-    for other in others:
-        assert abs(float(torch.corrcoef(torch.stack([noise[0], other[0]]))[0, 1])) < 0.06
-    assert abs(float(noise[0].mean())) < 0.05
-    assert float(noise[0].std()) == pytest.approx(1, abs=0.05)
-    with pytest.raises(ValueError, match="sign"):
-        bank.draw((1,), level=0.5, index=0, sign=2)
 
 
 def test_the_context_is_the_latest_legal_one_in_the_run() -> None:

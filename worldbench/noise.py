@@ -1,4 +1,4 @@
-"""Noise that all clips of a quad share, so that their differences cancel it."""
+"""Noise that all clips of a trial share, so that their differences cancel it (design §4)."""
 
 from collections.abc import Sequence
 
@@ -9,11 +9,13 @@ from torch import Tensor
 from worldbench.schema import digest
 
 
-class BoundNoise:
-    """Standard normal noise keyed by (id, level, index); sign −1 gives minus the same draw.
+class TrialNoise:
+    """The noise bank bound to a batch, as :class:`worldbench.adapter.NoiseBank` asks.
+
+    Standard normal noise keyed by (trial id, level, index); sign −1 gives minus the same draw.
 
     Args:
-        ids: Id of each item of the batch; items of one id get the same noise.
+        ids: Trial id of each item of the batch; items of one id get the same noise.
         device: Where the noise is wanted. It is drawn on the CPU, so it is the same everywhere.
     """
 
