@@ -65,13 +65,15 @@ def say_training(line: dict[str, Any], steps: int) -> None:
     """Logs the progress line: where, how well, how fast, how long still."""
     left = (steps - line["step"]) * line["batch"] / line["clips_per_second"]
     mfu = "" if line["mfu"] is None else f" · MFU {100 * line['mfu']:.1f} %"
+    flops = line["tflops"]
+    speed = f"{flops:.1f} TFLOP/s" if flops >= 1 else f"{1000 * flops:.0f} GFLOP/s"
     logger.info(
-        "step %d/%d · loss %.4f · %.0f clips/s · %.1f TFLOP/s%s · %s left",
+        "step %d/%d · loss %.4f · %.0f clips/s · %s%s · %s left",
         line["step"],
         steps,
         line["loss"],
         line["clips_per_second"],
-        line["tflops"],
+        speed,
         mfu,
         timedelta(seconds=round(left)),
     )

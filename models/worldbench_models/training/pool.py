@@ -106,8 +106,8 @@ def _made(
         folder=settings.clips_folder,
         title=title,
     )
-    size, seconds = count * _CLIP_BYTES / 1e9, time.monotonic() - before
-    logger.info("%d %s, %.1f GB on %s, in %.0f s", count, title, size, settings.device, seconds)
+    size, seconds = count * _CLIP_BYTES / 1e6, time.monotonic() - before
+    logger.info("%d %s, %.0f MB on %s, in %.0f s", count, title, size, settings.device, seconds)
     return made
 
 
