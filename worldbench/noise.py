@@ -6,7 +6,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from worldbench.schema import digest
+from worldbench.schema import seed_of
 
 
 class TrialNoise:
@@ -35,7 +35,7 @@ class TrialNoise:
         drawn: dict[str, Tensor] = {}
         for name in self.ids:
             if name not in drawn:
-                seed = int(digest(["noise", name, float(level), int(index)])[:15], 16)
+                seed = seed_of("noise", name, float(level), int(index))
                 generator = torch.Generator().manual_seed(seed)
                 drawn[name] = torch.randn(shape, generator=generator)
         return sign * torch.stack([drawn[name] for name in self.ids]).to(self.device)

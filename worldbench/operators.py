@@ -9,10 +9,9 @@ import functools
 import torch
 from jaxtyping import Float
 from torch import Tensor
-from torch.nn import functional
 
 from worldbench.metrics import effnet
-from worldbench.metrics.extractor import INPUT_SIZE
+from worldbench.metrics.extractor import network_input
 
 VERSION = 1
 """Raised when the space changes: surprises of different versions do not compare."""
@@ -62,11 +61,7 @@ def _maps(frames: Float[Tensor, "n 3 h w"]) -> Float[Tensor, "n d"]:
 
 
 def _map(network: effnet.EfficientNetLite0, frames: Float[Tensor, "n 3 h w"]) -> Tensor:
-    size = (INPUT_SIZE, INPUT_SIZE)
-    if frames.shape[-2:] != size:
-        frames = functional.interpolate(frames, size, mode="bilinear", antialias=True)
-    normalised = (2 * frames - 1).contiguous(memory_format=torch.channels_last)
-    return network.map_after(normalised, _BLOCKS).flatten(1)
+    return network.map_after(network_input(frames), _BLOCKS).flatten(1)
 
 
 @functools.cache

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -58,7 +59,7 @@ class Stopwatch:
             worldbench=__version__,
             commit=revision,
             dirty=dirty,
-            packages={name: v for name in _PACKAGES if (v := _version(name)) is not None},
+            packages=installed(_PACKAGES),
             python=platform.python_version(),
             platform=platform.platform(),
             device=device_name(self.device),
@@ -82,11 +83,13 @@ def _peak_memory(device: torch.device) -> int:
     return peak if sys.platform == "darwin" else peak * 1024  # bytes there, KiB elsewhere
 
 
-def _version(package: str) -> str | None:
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return None
+def installed(packages: Sequence[str]) -> dict[str, str]:
+    """Returns the versions of those packages that are installed."""
+    found = {}
+    for name in packages:
+        with suppress(PackageNotFoundError):
+            found[name] = version(name)
+    return found
 
 
 def commit() -> tuple[str | None, bool | None]:

@@ -35,6 +35,14 @@ def digest(value: object) -> str:
     return hashlib.sha256(canonical_json(value).encode()).hexdigest()
 
 
+def seed_of(*key: object) -> int:
+    """Returns the seed that follows from a JSON-serialisable key alone.
+
+    60 bits: not negative in any 64-bit integer, as ``torch.Generator`` asks.
+    """
+    return int(digest(list(key))[:15], 16)
+
+
 class _Frozen(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 

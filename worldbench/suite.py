@@ -16,7 +16,7 @@ from torch import Tensor
 from worldbench.adapter import Adapter
 from worldbench.data.source import ClipSource
 from worldbench.progress import Progress
-from worldbench.schema import AdapterCard, MetricResult, Trial, digest
+from worldbench.schema import AdapterCard, MetricResult, Trial, seed_of
 
 Row = dict[str, Any]
 """One line of the trials table: ``trial``, ``cluster``, ``role`` and a suite's own columns."""
@@ -55,9 +55,9 @@ class Setting:
 
         A trial's noise is then the same in any batch and under any limit. Hashed, not summed: with
         sums the runs of seeds 0 and 1 would share the noise of all trials but one, and would not be
-        independent draws. 60 bits: not negative in any 64-bit integer, as ``torch.Generator`` asks.
+        independent draws.
         """
-        return [int(digest([self.seed, trial.id])[:15], 16) for trial in trials]
+        return [seed_of(self.seed, trial.id) for trial in trials]
 
 
 @dataclass(frozen=True)

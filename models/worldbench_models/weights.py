@@ -33,6 +33,11 @@ FOLDER = Path(__file__).parent / "weights"
 _PICKLES = (b"PK\x03\x04", b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05")
 
 
+def file_name(model: str, size: str) -> str:
+    """Returns what weights of a model in a size are called, shipped ones and those of a run."""
+    return f"{model}-{size}.safetensors"
+
+
 @dataclass(frozen=True, eq=False)
 class Weights:
     """What a weight file holds.

@@ -8,10 +8,10 @@ forward, backward, clipping, both optimisers, averaging.
 """
 
 import argparse
-import time
 from collections.abc import Callable
 
 import torch
+from timing import seconds
 from torch import Tensor
 
 from worldbench_models.dit.adapter import DiTAdapter
@@ -22,18 +22,6 @@ from worldbench_models.training.learner import Learner
 from worldbench_models.training.optimiser import Muon
 
 CONTEXT, STEPS = 4, 20
-
-
-def seconds(action: Callable[[], object], device: torch.device, repeats: int = 3) -> float:
-    """Median of several runs after one to warm up."""
-    times = []
-    for _ in range(repeats + 1):
-        start = time.perf_counter()
-        action()
-        if device.type == "cuda":
-            torch.cuda.synchronize(device)
-        times.append(time.perf_counter() - start)
-    return sorted(times[1:])[repeats // 2]
 
 
 def ceiling(device: torch.device, kind: torch.dtype) -> float:

@@ -5,12 +5,11 @@ of all kinds and their shadows, 16 frames of 64 × 64, 2 × 2 sub-samples.
 """
 
 import sys
-import time
-from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
 import torch
+from timing import seconds
 
 from worldbench.data.worlds.pictures.admission import intrinsics
 from worldbench.data.worlds.pictures.rays import Grid
@@ -23,18 +22,6 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "data" / "worlds"))
 from random_tracks import random_track
 
 FRAMES, SIZE, SUPERSAMPLE, CLIPS = 16, 64, 2, 8
-
-
-def seconds(action: Callable[[], object], device: torch.device, repeats: int = 5) -> float:
-    """Shortest of several runs after one to warm up."""
-    times = []
-    for _ in range(repeats + 1):
-        start = time.perf_counter()
-        action()
-        if device.type == "cuda":
-            torch.cuda.synchronize(device)
-        times.append(time.perf_counter() - start)
-    return min(times[1:])
 
 
 def main() -> None:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from worldbench.leaderboard import text
 from worldbench.leaderboard.board import Anchor, Cell, Column, Row, Section
+from worldbench.leaderboard.ticks import round_multiples
 
 _LEFT, _RIGHT = 2.0, 98.0
 _TOP, _ROW, _BOTTOM = 42, 42, 28
@@ -120,12 +121,9 @@ def _domain(column: Column, cells: list[Cell]) -> tuple[float, float, list[tuple
     if low >= high:
         pad = abs(low) * 0.1 or 1.0
         low, high = low - pad, high + pad
-    rough = (high - low) / 3
-    power = 10.0 ** math.floor(math.log10(rough))
-    step = power * next(m for m in (1, 2, 5, 10) if m * power >= rough * (1 - 1e-9))
+    step, multiples = round_multiples(low, high, 3)
     places = max(0, -math.floor(math.log10(step) + 1e-9))
-    first, last = math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9)
-    ticks = [(i * step, text.number(i * step, places)) for i in range(first, last + 1)]
+    ticks = [(i * step, text.number(i * step, places)) for i in multiples]
     return low, high, ticks
 
 

@@ -64,13 +64,16 @@ class EffnetLite0Dt:
         return torch.cat([features.mean(dim=1), motion], dim=1)
 
     def _encode(self, frames: Float[Tensor, "n 3 h w"]) -> Float[Tensor, "n d"]:
-        size = (INPUT_SIZE, INPUT_SIZE)
-        frames = frames.to(self.device)
-        if frames.shape[-2:] != size:
-            frames = functional.interpolate(frames, size, mode="bilinear", antialias=True)
-        normalised = (2 * frames - 1).contiguous(memory_format=torch.channels_last)
-        features: Tensor = self._network(normalised)
+        features: Tensor = self._network(network_input(frames.to(self.device)))
         return features
+
+
+def network_input(frames: Float[Tensor, "n 3 h w"]) -> Float[Tensor, "n 3 s s"]:
+    """Returns frames in [0, 1] as the network takes them: ``INPUT_SIZE`` pixels, in [-1, 1]."""
+    size = (INPUT_SIZE, INPUT_SIZE)
+    if frames.shape[-2:] != size:
+        frames = functional.interpolate(frames, size, mode="bilinear", antialias=True)
+    return (2 * frames - 1).contiguous(memory_format=torch.channels_last)
 
 
 @dataclass(frozen=True)

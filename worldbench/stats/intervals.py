@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Float
-from scipy.special import ndtri
 
 from worldbench.stats.clusters import BLOCK_VALUES, cluster_totals
 
@@ -39,6 +38,8 @@ def normal_quantile(level: float) -> float:
     """
     if not 0.0 < level < 1.0:
         raise ValueError(f"level must lie strictly between 0 and 1, got {level}")
+    from scipy.special import ndtri  # only here: pair scores are wanted where there is no SciPy
+
     return float(ndtri(0.5 + level / 2.0))
 
 

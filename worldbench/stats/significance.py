@@ -6,7 +6,6 @@ from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Float, Int
-from scipy.special import ndtr
 
 from worldbench.stats.clusters import BLOCK_VALUES, cluster_totals, finite
 from worldbench.stats.intervals import cluster_standard_error
@@ -179,5 +178,7 @@ def influence_difference(
     difference = value_a - value_b
     if se is None or (se == 0.0 and difference != 0.0):
         return InfluenceDifference(difference, se, None)
+    from scipy.special import ndtr  # only here: pair scores are wanted where there is no SciPy
+
     p = 1.0 if difference == 0.0 else 2.0 * float(ndtr(-abs(difference) / se))
     return InfluenceDifference(difference, se, p)

@@ -5,6 +5,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from xml.sax.saxutils import escape
 
+from worldbench.leaderboard.ticks import round_multiples
+
 _WIDTH, _HEIGHT = 760, 280
 _LEFT, _RIGHT, _TOP, _BOTTOM = 70, 170, 44, 46
 
@@ -141,9 +143,5 @@ class _Axis:
                 if len(shown) >= 3:
                     return shown
             return shown
-        rough = (self.high - self.low) / 6
-        power = 10.0 ** math.floor(math.log10(rough))
-        step = power * next(m for m in (1, 2, 5, 10) if m * power >= rough * (1 - 1e-9))
-        first = math.ceil(self.low / step - 1e-9)
-        last = math.floor(self.high / step + 1e-9)
-        return [round(index * step, 12) for index in range(first, last + 1)]
+        step, multiples = round_multiples(self.low, self.high, 6)
+        return [round(index * step, 12) for index in multiples]

@@ -7,9 +7,10 @@ from typing import Any
 
 from worldbench.errors import DataError
 from worldbench.record import file_digest
-from worldbench_models.gates.report import ROLLOUTS, Report, read_report
+from worldbench_models.gates.report import Report, read_report
 from worldbench_models.gates.rollouts import Rollouts
-from worldbench_models.weights import FOLDER
+from worldbench_models.training.folder import LOG, ROLLOUTS, SUMMARY
+from worldbench_models.weights import FOLDER, file_name
 
 _NEEDED = (
     *("model", "size", "parameters", "settings", "steps", "clips_seen", "unique_clips"),
@@ -45,7 +46,8 @@ class Run:
     @property
     def overrides(self) -> tuple[str, ...]:
         """What makes the adapter load these weights, shipped ones or a run's."""
-        file, size = f"{self.name}.safetensors", self.summary["size"]
+        size = self.summary["size"]
+        file = file_name(self.summary["model"], size)
         shipped = json.loads((FOLDER / "digests.json").read_text(encoding="utf-8"))
         adapter = f"adapter={self.summary['model']}"
         if shipped.get(file) == self.summary["weights_sha256"]:
@@ -64,8 +66,8 @@ def read_run(folder: Path) -> Run:
     if not folder.is_dir():
         raise _unreadable(folder, "no such folder")
     try:
-        summary = json.loads((folder / "summary.json").read_text(encoding="utf-8"))
-        text = (folder / "log.jsonl").read_text(encoding="utf-8")
+        summary = json.loads((folder / SUMMARY).read_text(encoding="utf-8"))
+        text = (folder / LOG).read_text(encoding="utf-8")
         lines = [json.loads(line) for line in text.splitlines() if line.strip()]
         missing = [name for name in _NEEDED if name not in summary]
     except (OSError, ValueError, TypeError) as error:

@@ -6,7 +6,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from worldbench.schema import digest
+from worldbench.schema import seed_of
 from worldbench_models.dit.sampler import DrawNoise
 
 
@@ -23,7 +23,7 @@ def rollout_noise(seeds: Sequence[int], samples: int, device: torch.device) -> D
 
     def draw(window: int, shape: tuple[int, int, int, int]) -> Tensor:
         keys = [[seed, k, window] for seed in seeds for k in range(samples)]
-        noise = [drawn(shape, int(digest(["rollout", *key])[:15], 16)) for key in keys]
+        noise = [drawn(shape, seed_of("rollout", *key)) for key in keys]
         return torch.stack(noise).to(device)
 
     return draw

@@ -12,7 +12,7 @@ from worldbench_models.dit.network import DiT, parameters
 from worldbench_models.dit.options import known_size
 from worldbench_models.dit.pixels import ASPECT
 from worldbench_models.patches import FPS, FRAMES, PATCH, RESOLUTION
-from worldbench_models.weights import Weights, fill, load_weights, read_header, shipped
+from worldbench_models.weights import Weights, file_name, fill, load_weights, read_header, shipped
 from worldbench_models.weights_header import Description, shown, within
 
 RANDOM = "random"
@@ -135,7 +135,7 @@ def origin(weights: str | None, *, size: str, seed: int) -> Origin:
     if weights == RANDOM:
         return Chance(size, seed)
     if weights is None:
-        name = f"dit-{known_size(size)}.safetensors"
+        name = file_name("dit", known_size(size))
         return WeightFile(shipped(name, model="dit", size=size))
     try:
         path = Path(weights).expanduser()

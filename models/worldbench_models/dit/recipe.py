@@ -141,8 +141,8 @@ class DiTRecipe:
         device = clips.device
         noise = torch.randn(*GRID, VALUES, generator=torch.Generator().manual_seed(0)).to(device)
         few = patchify_bytes(clips[:_ROLLOUTS])
-        truth = _pixels(few)[:, _CONTEXT:]
-        last = _pixels(few)[:, _CONTEXT - 1 : _CONTEXT]
+        shown = _pixels(few)
+        truth, last = shown[:, _CONTEXT:], shown[:, _CONTEXT - 1 : _CONTEXT]
         return {
             "denoising": {
                 str(level): _denoising_error(network, clips, noise, level) for level in _LEVELS

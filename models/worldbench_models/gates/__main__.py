@@ -13,8 +13,9 @@ from worldbench.data.worlds.content import Tell
 from worldbench.errors import UsageError, WorldbenchError
 from worldbench.options import choose_device
 from worldbench_models.gates.gate import Gate
-from worldbench_models.gates.report import GATES, Settings, measure_gates
+from worldbench_models.gates.report import Settings, measure_gates
 from worldbench_models.gates.trained import read_trained
+from worldbench_models.training.folder import GATES
 
 logger = logging.getLogger("worldbench_models.gates")
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float, UInt8
+from jaxtyping import Bool, UInt8
 from torch import Tensor
 
 from worldbench.data.worlds.content import Tell
@@ -135,8 +135,3 @@ def plainly_moving(rgb: UInt8[Tensor, "n t h w 3"], context: int = CONTEXT) -> B
     """Says of which clips enough pixels move in the first future frame and in the last."""
     share = moving_pixels(rgb, context).float().mean(dim=(2, 3))
     return (share[:, 0] >= MOVED_SHARE) & (share[:, -1] >= MOVED_SHARE)
-
-
-def as_video(rgb: UInt8[Tensor, "n t h w 3"]) -> Float[Tensor, "n t 3 h w"]:
-    """Returns clips as adapters take them: float32 in [0, 1], channels before rows."""
-    return rgb.permute(0, 1, 4, 2, 3).float() / 255

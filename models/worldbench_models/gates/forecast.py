@@ -13,9 +13,10 @@ from torch import Tensor
 from worldbench.adapter import Adapter, Generates, checked_rollout
 from worldbench.adapters.linear_flow import LinearFlow
 from worldbench.adapters.still import CopyLast
+from worldbench.batches import to_video
 from worldbench.data.worlds.content import Tell
-from worldbench.schema import digest
-from worldbench_models.gates.clips import CONTEXT, MovingClips, as_video, moving_pixels
+from worldbench.schema import seed_of
+from worldbench_models.gates.clips import CONTEXT, MovingClips, moving_pixels
 from worldbench_models.gates.gate import Direction, Gate, judged, unmeasured
 
 ENOUGH_CLIPS = 200
@@ -158,7 +159,7 @@ def _compared(
     energy: dict[str, list[np.ndarray]] = {name: [] for name in asked}
     for start in range(0, len(clips.names), batch):
         rgb = clips.rgb[start : start + batch]
-        video, moving = as_video(rgb), moving_pixels(rgb)
+        video, moving = to_video(rgb), moving_pixels(rgb)
         future, seeds = video[:, CONTEXT:], seeds_of(clips.names[start : start + batch])
         for name, (model, count) in asked.items():
             rollout = rolled_out(model, video[:, :CONTEXT], future.shape[1], count, seeds)
@@ -174,7 +175,7 @@ def _compared(
 
 def seeds_of(names: Sequence[str]) -> list[int]:
     """Returns the seed of each clip, in [0, 2^60), derived from its id alone."""
-    return [int(digest(["gates", name])[:15], 16) for name in names]
+    return [seed_of("gates", name) for name in names]
 
 
 def rolled_out(

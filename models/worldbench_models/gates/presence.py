@@ -11,17 +11,17 @@ from jaxtyping import Float
 from torch import Tensor
 
 from worldbench.adapter import Adapter, NoiseBank, Surprises
+from worldbench.batches import to_video
 from worldbench.data.worlds.content import Tell
 from worldbench.data.worlds.quads import Quad
 from worldbench.errors import ContractError
 from worldbench.noise import TrialNoise
 from worldbench.schema import AdapterCard
-from worldbench_models.gates.clips import as_video
+from worldbench.stats import pair_score
 from worldbench_models.gates.gate import Gate, judged, unmeasured
 from worldbench_models.gates.quads import MatchedQuad
 
 ENOUGH_QUADS = 200
-_TIE = 1e-6  # as worldbench.stats.pair_score, which needs SciPy; training machines may lack it
 
 
 @runtime_checkable
@@ -74,15 +74,12 @@ def latest_context(card: AdapterCard, start: int, stop: int, frames: int) -> int
 def outcome(surprises: Float[np.ndarray, "4 steps"]) -> float:
     """Returns 1 if S(I1) + S(I2) > S(A) + S(P), ½ on a tie, else 0.
 
-    S sums a clip's future steps. Sums tie when they differ by at most 1e-6 of their mean.
+    S sums a clip's future steps; the rule is :func:`worldbench.stats.pair_score`'s.
 
     Args:
         surprises: Of A, P, I1 and I2.
     """
-    possible, impossible = (math.fsum(part.ravel()) for part in np.split(surprises, 2))
-    if abs(impossible - possible) <= _TIE * (abs(impossible) + abs(possible)) / 2:
-        return 0.5
-    return 1.0 if impossible > possible else 0.0
+    return pair_score(impossible=surprises[2:], possible=surprises[:2])
 
 
 def measure_presence(
@@ -148,7 +145,7 @@ def _ask(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Returns surprises ``q 4 steps`` of A, P, I1, I2, and by level ``q levels 4 steps``."""
     rgb = np.concatenate([np.stack([*quad.videos, *quad.foils(at)]) for _, quad in part])
-    video = as_video(torch.from_numpy(rgb).to(device))
+    video = to_video(torch.from_numpy(rgb).to(device))
     noise = TrialNoise([name for name, _ in part for _ in range(4)], device)
     curve = np.empty((len(part), 0, 4, 0))
     assert isinstance(adapter, Surprises)

@@ -21,8 +21,8 @@ from worldbench_models.gates.presence import measure_presence, presence_gates
 from worldbench_models.gates.quads import presence_quads
 from worldbench_models.gates.rollouts import roll_out
 from worldbench_models.gates.trained import Trained
+from worldbench_models.training.folder import GATES, ROLLOUTS
 
-GATES, ROLLOUTS = "gates.json", "rollouts.npz"
 _SCHEMA = 1
 
 

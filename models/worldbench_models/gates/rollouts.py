@@ -10,12 +10,13 @@ import torch
 from jaxtyping import UInt8
 
 from worldbench.adapter import Adapter
+from worldbench.batches import to_pixels, to_video
 from worldbench.data.worlds.pictures.render import render_rgb
 from worldbench.data.worlds.simulation import simulate
 from worldbench.data.worlds.spec import SceneSpec
 from worldbench.errors import DataError
 from worldbench.record import write_atomic
-from worldbench_models.gates.clips import CONTEXT, FRAMES, as_video, plainly_moving, still_camera
+from worldbench_models.gates.clips import CONTEXT, FRAMES, plainly_moving, still_camera
 from worldbench_models.gates.forecast import rolled_out, seeds_of
 
 SCENES = (
@@ -121,8 +122,8 @@ def roll_out(adapter: Adapter, *, samples: int = 3, device: str | torch.device =
     """
     titles = tuple(title for title, _, _ in SCENES)
     truth = sheet_clips()
-    video = as_video(torch.from_numpy(truth).to(device))
+    video = to_video(torch.from_numpy(truth).to(device))
     horizon = truth.shape[1] - CONTEXT
     futures = rolled_out(adapter, video[:, :CONTEXT], horizon, samples, seeds_of(titles))
-    levels = (futures.clamp(0, 1) * 255).round().to(torch.uint8)
-    return Rollouts(titles, CONTEXT, truth, levels.permute(0, 1, 2, 4, 5, 3).cpu().numpy())
+    shown = to_pixels(futures.flatten(0, 2)).reshape(*futures.shape[:3], *truth.shape[2:])
+    return Rollouts(titles, CONTEXT, truth, shown)

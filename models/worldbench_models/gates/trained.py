@@ -8,6 +8,8 @@ from typing import Any
 
 from worldbench.errors import DataError, UsageError
 from worldbench.record import file_digest
+from worldbench_models.training.folder import LOG, SUMMARY
+from worldbench_models.weights import file_name
 
 _WRITTEN = "what `worldbench train` leaves: summary.json and MODEL-SIZE.safetensors"
 
@@ -70,7 +72,7 @@ class Trained:
     def _logged(self) -> list[float | None] | None:
         """Returns what each training line of the log says of MFU; None without such lines."""
         try:
-            text = (self.folder / "log.jsonl").read_text(encoding="utf-8")
+            text = (self.folder / LOG).read_text(encoding="utf-8")
             lines = [json.loads(line) for line in text.splitlines() if line.strip()]
             return [line["mfu"] for line in lines if "mfu" in line] or None
         except (OSError, ValueError, TypeError):
@@ -86,11 +88,11 @@ def read_trained(folder: Path) -> Trained:
     """
     if not folder.is_dir():
         raise UsageError("no such run folder", seen=folder, fix="the folder of a finished training")
-    path = folder / "summary.json"
+    path = folder / SUMMARY
     try:
         summary = json.loads(path.read_text(encoding="utf-8"))
         wanted, _ = summary["weights_sha256"], summary["mfu"]
-        weights = folder / f"{summary['model']}-{summary['size']}.safetensors"
+        weights = folder / file_name(summary["model"], summary["size"])
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise DataError(
             f"cannot read {path}", seen=f"{type(error).__name__}: {error}", accepted=_WRITTEN

@@ -6,19 +6,18 @@ from typing import Any
 
 from worldbench.errors import UsageError
 from worldbench.record import file_digest, write_atomic
-from worldbench.schema import digest
 from worldbench_models.training.pool import data_identity
 from worldbench_models.training.recipe import Plan
 from worldbench_models.training.settings import Settings
+from worldbench_models.weights import file_name
 
 RUN, LOG, CHECKPOINT, SUMMARY = "run.json", "log.jsonl", "checkpoint.pt", "summary.json"
-
-_MADE_LATER = ("gates.json", "rollouts.npz")  # measured on weights that a new run replaces
+GATES, ROLLOUTS = "gates.json", "rollouts.npz"  # measured later, on the run's weights
 
 
 def weights_file(settings: Settings) -> Path:
     """Returns where a run's weights go."""
-    return settings.out / f"{settings.model}-{settings.size}.safetensors"
+    return settings.out / file_name(settings.model, settings.size)
 
 
 def asked(settings: Settings, plan: Plan, processes: int) -> dict[str, Any]:
@@ -40,8 +39,8 @@ def asked(settings: Settings, plan: Plan, processes: int) -> dict[str, Any]:
     }
 
 
-def claim(settings: Settings, wanted: dict[str, Any]) -> str:
-    """Makes the folder this run's and returns the run's identity.
+def claim(settings: Settings, wanted: dict[str, Any]) -> None:
+    """Makes the folder this run's.
 
     Args:
         settings: What was asked for; ``overwrite`` clears what another run left.
@@ -51,8 +50,8 @@ def claim(settings: Settings, wanted: dict[str, Any]) -> str:
         UsageError: If it holds a run that was asked for otherwise.
         EnvironmentFault: If it cannot be written.
     """
-    identity, folder = digest(wanted), settings.out
-    found = [folder / name for name in (RUN, LOG, CHECKPOINT, SUMMARY, *_MADE_LATER)]
+    folder = settings.out
+    found = [folder / name for name in (RUN, LOG, CHECKPOINT, SUMMARY, GATES, ROLLOUTS)]
     found.append(weights_file(settings))
     if settings.overwrite:
         for path in found:
@@ -60,7 +59,6 @@ def claim(settings: Settings, wanted: dict[str, Any]) -> str:
     else:
         _refuse_another(folder, [p for p in found if p.exists()], wanted)
     write_atomic(folder / RUN, (json.dumps(wanted, indent=2, sort_keys=True) + "\n").encode())
-    return identity
 
 
 def finished(settings: Settings, identity: str) -> Path | None:

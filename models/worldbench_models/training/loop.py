@@ -19,7 +19,7 @@ import torch
 from torch import Tensor, nn
 
 from worldbench.errors import UsageError, WorldbenchError
-from worldbench.schema import digest
+from worldbench.schema import digest, seed_of
 from worldbench.tracking import Tracker
 from worldbench_models.training import checkpoint, processes
 from worldbench_models.training.checkpoint import Progressed
@@ -28,7 +28,7 @@ from worldbench_models.training.folder import asked, claim, finished, weights_fi
 from worldbench_models.training.interrupt import Interrupts
 from worldbench_models.training.learner import Learner, planned
 from worldbench_models.training.log import RunLog, say_heldout, say_training
-from worldbench_models.training.pool import ClipPool, heldout_clips, seed_of, training_pool
+from worldbench_models.training.pool import ClipPool, heldout_clips, training_pool
 from worldbench_models.training.recipe import Plan, Recipe
 from worldbench_models.training.settings import Settings
 from worldbench_models.training.summary import finish

@@ -4,13 +4,13 @@ import logging
 import os
 import time
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import UInt8
+from jaxtyping import Int64, UInt8
 from torch import Tensor
 
 from worldbench.data.worlds import SceneSpec, training_clips
@@ -20,7 +20,7 @@ from worldbench.data.worlds.storage.shards import RENDERER
 from worldbench.errors import DataError, UsageError
 from worldbench.progress import Progress
 from worldbench.record import file_digest, locked, unwritable, write_atomic
-from worldbench.schema import digest
+from worldbench.schema import digest, seed_of
 from worldbench_models.patches import FPS, FRAMES, RESOLUTION
 from worldbench_models.training.processes import here
 from worldbench_models.training.settings import Settings
@@ -55,15 +55,15 @@ class ClipPool:
     def batch(self, step: int, size: int) -> UInt8[Tensor, "b t h w 3"]:
         """Returns the clips of a step; ``size`` is at most the number of clips."""
         a_round = len(self.clips) // size
-        generator = torch.Generator().manual_seed(seed_of(self.seed, "order", step // a_round))
-        order = torch.randperm(len(self.clips), generator=generator)
+        order = _order(len(self.clips), self.seed, step // a_round)
         chosen = order[step % a_round * size :][:size]
         return self.clips[chosen.to(self.clips.device)]
 
 
-def seed_of(*what: object) -> int:
-    """Returns a seed that follows from what it is for."""
-    return int(digest(list(what))[:15], 16)
+@lru_cache(maxsize=1)  # a round has hundreds of steps
+def _order(clips: int, seed: int, number: int) -> Int64[Tensor, " n"]:
+    generator = torch.Generator().manual_seed(seed_of(seed, "order", number))
+    return torch.randperm(clips, generator=generator)
 
 
 def data_identity(clips: int, processes: int = 1) -> dict[str, Any]:

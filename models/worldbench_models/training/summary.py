@@ -2,11 +2,10 @@
 
 import json
 import platform
-from importlib.metadata import PackageNotFoundError, version
 from statistics import median
 from typing import TYPE_CHECKING, Any
 
-from worldbench.provenance import commit, device_name
+from worldbench.provenance import commit, device_name, installed
 from worldbench.record import file_digest, write_atomic
 from worldbench_models.training.compute import TRAINING_PASSES
 from worldbench_models.training.folder import SUMMARY, weights_file
@@ -64,7 +63,7 @@ def _summary(run: "Run") -> dict[str, Any]:
         "device": device_name(settings.device),
         "processes": run.count,
         "data": data_identity(settings.clips, run.count),
-        "packages": {name: found for name in _PACKAGES if (found := _version(name))},
+        "packages": installed(_PACKAGES),
         "python": platform.python_version(),
         "commit": commit_id,
         "dirty": dirty,
@@ -100,10 +99,3 @@ def _compute_words(summary: dict[str, Any]) -> str:
         f"{summary['training_flops']:.3g} FLOP, {minutes:.1f} min on "
         f"{summary['processes']} × {summary['device']}"
     )
-
-
-def _version(package: str) -> str | None:
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return None

@@ -8,8 +8,9 @@ import torch
 
 from worldbench.adapters.linear_flow import LinearFlow
 from worldbench.adapters.still import CopyLast
+from worldbench.batches import to_video
 from worldbench_models.gates import clips as choice
-from worldbench_models.gates.clips import MovingClips, as_video, moving_clips, moving_pixels
+from worldbench_models.gates.clips import MovingClips, moving_clips, moving_pixels
 from worldbench_models.gates.forecast import (
     energy_score,
     forecast_gates,
@@ -29,7 +30,7 @@ class Foresees(CopyLast):
 
     def __init__(self, clips: MovingClips, fade: float = 0.0) -> None:
         super().__init__()
-        self.video, self.fade = as_video(clips.rgb), fade
+        self.video, self.fade = to_video(clips.rgb), fade
 
     def generate(self, context: torch.Tensor, horizon: int, **options: object) -> torch.Tensor:
         found = [next(v for v in self.video if torch.equal(v[:4], c)) for c in context]

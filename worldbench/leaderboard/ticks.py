@@ -1,0 +1,17 @@
+"""Where round numbers stand on an axis."""
+
+import math
+
+
+def round_multiples(low: float, high: float, about: int) -> tuple[float, range]:
+    """Returns a step of 1, 2 or 5 times a power of ten and its multiples within [low, high].
+
+    Args:
+        low: Lower end, below ``high``.
+        high: Upper end.
+        about: How many steps the span should have, at most.
+    """
+    rough = (high - low) / about
+    power = 10.0 ** math.floor(math.log10(rough))
+    step = power * next(m for m in (1, 2, 5, 10) if m * power >= rough * (1 - 1e-9))
+    return step, range(math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9) + 1)
