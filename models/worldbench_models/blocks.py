@@ -9,6 +9,7 @@ Notable:
 
 from dataclasses import dataclass
 
+import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
@@ -43,6 +44,12 @@ SIZES = {
 }
 """``s`` ships; ``xs`` is for tests and for the spread between seeds, ``m`` and ``l`` for sweeps."""
 
+Groups = tuple[tuple[int, int], ...]
+"""Sequences of several lengths, packed into one row of tokens: (sequences, length) of each group.
+
+All but attention treats tokens one by one, so a row of all of them takes one large product where
+groups by themselves would take many small ones."""
+
 _SHARPNESS = 1.5
 """Factor on attention logits: with normed queries and keys they lie within ±√head, which alone
 could not single out one token of 512."""
@@ -68,13 +75,35 @@ class Attention(nn.Module):
         self.out = nn.Linear(mixed, size.width, bias=False)
 
     def forward(
-        self, x: Float[Tensor, "b n width"], rotation: Rotation
-    ) -> Float[Tensor, "b n width"]:
-        """Mixes tokens."""
-        b, n, _ = x.shape
-        q, k, v = self.qkv(x).reshape(b, n, 3, -1, self.head).unbind(2)
+        self,
+        x: Float[Tensor, "*b n width"],
+        rotation: Rotation,
+        groups: Groups | None = None,
+    ) -> Float[Tensor, "*b n width"]:
+        """Mixes the tokens of each sequence.
+
+        Args:
+            x: Tokens: sequences ``b n width``, or with ``groups`` all of their tokens in a row.
+            rotation: Where the tokens are.
+            groups: What the row is made of.
+        """
+        q, k, v = self.qkv(x).reshape(*x.shape[:-1], 3, -1, self.head).unbind(-3)
         q = rotate(rms_norm(q), rotation).to(v.dtype)
         k = rotate(rms_norm(k), rotation).to(v.dtype)
+        if groups is None:
+            mixed = self._mixed(q, k, v)
+        else:
+            parts = zip(*(_apart(each, groups) for each in (q, k, v)), strict=True)
+            mixed = torch.cat([self._mixed(*part).flatten(0, 1) for part in parts])
+        out: Tensor = self.out(mixed)
+        return out
+
+    def _mixed(
+        self,
+        q: Float[Tensor, "b n heads c"],
+        k: Float[Tensor, "b n heads c"],
+        v: Float[Tensor, "b n heads c"],
+    ) -> Float[Tensor, "b n mixed"]:
         # b n heads c → b heads n c, which attention asks for; views, no copies
         mixed = functional.scaled_dot_product_attention(
             q.transpose(1, 2),
@@ -82,8 +111,14 @@ class Attention(nn.Module):
             v.transpose(1, 2),
             scale=_SHARPNESS / self.head**0.5,
         )
-        out: Tensor = self.out(mixed.transpose(1, 2).reshape(b, n, -1))
-        return out
+        return mixed.transpose(1, 2).flatten(2)
+
+
+def _apart(
+    row: Float[Tensor, "total heads c"], groups: Groups
+) -> list[Float[Tensor, "b n heads c"]]:
+    parts = torch.split(row, [b * n for b, n in groups])
+    return [part.unflatten(0, group) for part, group in zip(parts, groups, strict=True)]
 
 
 class SwiGLU(nn.Module):
@@ -96,7 +131,7 @@ class SwiGLU(nn.Module):
         self.value = nn.Linear(size.width, size.hidden, bias=False)
         self.out = nn.Linear(size.hidden, size.width, bias=False)
 
-    def forward(self, x: Float[Tensor, "b n width"]) -> Float[Tensor, "b n width"]:
+    def forward(self, x: Float[Tensor, "*b n width"]) -> Float[Tensor, "*b n width"]:
         """Transforms each token."""
         out: Tensor = self.out(functional.silu(self.gate(x)) * self.value(x))
         return out

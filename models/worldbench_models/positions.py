@@ -13,7 +13,7 @@ _LONGEST = 100.0
 the 10 000 of language models most angles would hardly turn within one."""
 
 
-Rotation = tuple[Float[Tensor, "n 1 c"], Float[Tensor, "n 1 c"]]
+Rotation = tuple[Float[Tensor, "*#b n 1 c"], Float[Tensor, "*#b n 1 c"]]
 """Cosines and signed sines of the rotary angles, for both channels of each pair."""
 
 
@@ -57,7 +57,7 @@ def rotation(positions: Float[Tensor, "n 3"], channels: int) -> Rotation:
     return torch.cat([cos, cos], dim=1)[:, None], torch.cat([-sin, sin], dim=1)[:, None]
 
 
-def rotate(x: Float[Tensor, "b n heads c"], by: Rotation) -> Float[Tensor, "b n heads c"]:
+def rotate(x: Float[Tensor, "*b n heads c"], by: Rotation) -> Float[Tensor, "*b n heads c"]:
     """Turns channel pairs (k, k + c/2) by their angles: products then depend on differences."""
     cos, sin = by
     # Rolled rather than split and joined: that keeps norm and rotation one kernel when compiled.

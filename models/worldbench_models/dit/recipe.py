@@ -21,7 +21,7 @@ from worldbench_models.patches import (
     patchify_bytes,
     unpatchify,
 )
-from worldbench_models.training.compute import count_flops
+from worldbench_models.training.compute import TRAINING_PASSES, count_flops
 from worldbench_models.training.optimiser import optimisers, trapezoid
 from worldbench_models.training.recipe import Plan, Release
 
@@ -91,7 +91,10 @@ class DiTRecipe:
             torch.manual_seed(seed)
             return FlowLoss(DiT(SIZES[size]))
 
-    def draws(self, batch: int, generator: torch.Generator) -> tuple[Tensor, ...]:
+    def teacher(self, averaged: nn.Module) -> None:
+        """Returns none: clips and noise are all that is learnt from."""
+
+    def draws(self, size: str, batch: int, generator: torch.Generator) -> tuple[Tensor, ...]:
         """Draws noise levels, noise, and which clips are shown in the mirror."""
         device = generator.device
         levels = draw_levels(batch, GRID[0], generator)
@@ -127,6 +130,10 @@ class DiTRecipe:
             DiT(SIZES[size])(torch.empty(1, *GRID, VALUES), torch.empty(1, GRID[0]))
 
         return count_flops(forward)
+
+    def training_flops(self, size: str) -> float:
+        """Counts a forward and a backward pass over one clip."""
+        return TRAINING_PASSES * self.clip_flops(size)
 
     @torch.no_grad()
     def heldout(self, objective: nn.Module, clips: UInt8[Tensor, "n t h w 3"]) -> dict[str, Any]:

@@ -6,7 +6,7 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 TRAINING_PASSES = 3
-"""A backward pass costs two forward passes; work done twice to save memory is not counted."""
+"""A pass with gradient costs three forward passes: a backward pass is two."""
 
 _PEAKS = {
     "GH200": 989.4,

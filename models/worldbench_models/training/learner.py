@@ -34,9 +34,11 @@ class Learner:
         device: torch.device,
         autocast: bool,
     ) -> None:
-        self.recipe, self.steps, self.device, self.autocast = recipe, steps, device, autocast
+        self.recipe, self.size, self.steps = recipe, size, steps
+        self.device, self.autocast = device, autocast
         self.objective = recipe.objective(size, seed).to(device)
         self.averaged = copy.deepcopy(self.objective).requires_grad_(False)
+        self.teacher = recipe.teacher(self.averaged)
         self.optimisers = recipe.optimisers(self.objective)
         self._bases = [[g["lr"] for g in o.param_groups] for o in self.optimisers]
 
@@ -63,9 +65,9 @@ class Learner:
         Returns:
             The loss, and the gradient's norm before it was clipped to 1.
         """
-        draws = self.recipe.draws(len(clips), generator)
+        draws = self.recipe.draws(self.size, len(clips), generator)
         with torch.autocast(self.device.type, torch.bfloat16, self.autocast):
-            loss = loss_of(clips, *draws)
+            loss = loss_of(clips, *draws, *self._taught(clips, draws))
         torch.autograd.backward(loss)
         norm = nn.utils.clip_grad_norm_(self.objective.parameters(), _LONGEST_GRADIENT)
         factor = self.recipe.learning_rate_factor(step, self.steps)
@@ -76,6 +78,17 @@ class Learner:
             optimiser.zero_grad()
         self._average(self.recipe.ema(step, self.steps))
         return loss.detach(), norm
+
+    def compile(self) -> None:
+        """Compiles the teacher; the objective is compiled where it is called."""
+        if self.teacher is not None:
+            self.teacher.compile()
+
+    @torch.no_grad()
+    def _taught(
+        self, clips: UInt8[Tensor, "b t h w 3"], draws: tuple[Tensor, ...]
+    ) -> tuple[Tensor, ...]:
+        return () if self.teacher is None else self.teacher(clips, *draws)
 
     @torch.no_grad()
     def _average(self, kept: float) -> None:

@@ -23,7 +23,7 @@ from worldbench.schema import digest, seed_of
 from worldbench.tracking import Tracker
 from worldbench_models.training import checkpoint, processes
 from worldbench_models.training.checkpoint import Progressed
-from worldbench_models.training.compute import TRAINING_PASSES, peak_tflops
+from worldbench_models.training.compute import peak_tflops
 from worldbench_models.training.folder import asked, claim, finished, weights_file
 from worldbench_models.training.interrupt import Interrupts
 from worldbench_models.training.learner import Learner, planned
@@ -104,7 +104,7 @@ class Run:
             autocast=settings.precision == "bf16",
         )
         self.done = Progressed(0, {"clips": 0.0, "training": 0.0, "heldout": 0.0})
-        self.clip_flops = recipe.clip_flops(settings.size)
+        self.training_flops = recipe.training_flops(settings.size)
         self._resume()
 
     def through(self) -> Path:
@@ -119,6 +119,7 @@ class Run:
         loss_of = processes.shared(self.learner.objective, self.count)
         if settings.compile:
             loss_of = torch.compile(loss_of)  # type: ignore[assignment]
+            self.learner.compile()
         if self.done.step > 0:
             self._measure(heldout)  # unless it was interrupted before that
         with Interrupts() as interrupts:
@@ -160,7 +161,7 @@ class Run:
     def _line(self, steps: int, seconds: float) -> dict[str, Any]:
         settings = self.settings
         rate = steps * self.plan.batch_size / seconds
-        tflops = TRAINING_PASSES * self.clip_flops * rate / 1e12
+        tflops = self.training_flops * rate / 1e12
         peak = peak_tflops(settings.device, settings.precision)
         return {
             "step": self.done.step,

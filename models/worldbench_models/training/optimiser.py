@@ -108,3 +108,17 @@ def trapezoid(step: int, steps: int, warmup: int, decay: float) -> float:
     rising = (step + 1) / max(warmup, 1)
     falling = (steps - step) / max(decay * steps, 1)
     return min(1.0, rising, falling)
+
+
+def cosine(step: int, steps: int, warmup: float, whole: float) -> float:
+    """Returns the factor on learning rates: linear warm-up, then a cosine that is cut off.
+
+    Args:
+        step: Steps done.
+        steps: Steps in all.
+        warmup: Share of the steps until the factor is 1.
+        whole: Share of the cosine, from 1 to 0, that is gone through until the end.
+    """
+    rising = (step + 1) / max(warmup * steps, 1)
+    gone = max(step / max(steps, 1) - warmup, 0) / max(1 - warmup, 1e-9)
+    return min(1.0, rising) * (1 + math.cos(math.pi * whole * min(gone, 1.0))) / 2

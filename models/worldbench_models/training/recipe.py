@@ -53,7 +53,15 @@ class Recipe(Protocol):
         """
         ...
 
-    def draws(self, batch: int, generator: torch.Generator) -> tuple[Tensor, ...]:
+    def teacher(self, averaged: nn.Module) -> nn.Module | None:
+        """Makes the module by which the averaged weights teach; None where clips are all there is.
+
+        In each step its ``forward(clips, *draws)`` is called without gradient, and the tensors that
+        it returns follow the draws in the call of the objective.
+        """
+        ...
+
+    def draws(self, size: str, batch: int, generator: torch.Generator) -> tuple[Tensor, ...]:
         """Draws what chance decides in a step, on the generator's device."""
         ...
 
@@ -70,7 +78,14 @@ class Recipe(Protocol):
         ...
 
     def clip_flops(self, size: str) -> int:
-        """Counts the floating-point operations of a forward pass of one training clip."""
+        """Counts the floating-point operations of a forward pass of one clip, as it is released."""
+        ...
+
+    def training_flops(self, size: str) -> float:
+        """Counts the operations that training takes per clip, on average over a batch.
+
+        Passes forward and backward; neither the optimiser's nor work done twice to save memory.
+        """
         ...
 
     def heldout(self, objective: nn.Module, clips: UInt8[Tensor, "n t h w 3"]) -> dict[str, Any]:

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 
 from worldbench.provenance import commit, device_name, installed
 from worldbench.record import file_digest, write_atomic
-from worldbench_models.training.compute import TRAINING_PASSES
 from worldbench_models.training.folder import SUMMARY, weights_file
 from worldbench_models.training.pool import data_identity
 from worldbench_models.training.recipe import Recipe
@@ -55,8 +54,8 @@ def _summary(run: "Run") -> dict[str, Any]:
         "steps": plan.steps,
         "clips_seen": seen,
         "unique_clips": settings.clips,
-        "flops_per_clip": run.clip_flops,
-        "training_flops": TRAINING_PASSES * run.clip_flops * seen,
+        "flops_per_clip": run.recipe.clip_flops(settings.size),
+        "training_flops": round(run.training_flops * seen),
         "seconds": {name: round(value, 1) for name, value in run.done.seconds.items()},
         "clips_per_second": median(speeds),
         "mfu": median(rates) if rates else None,

@@ -38,9 +38,9 @@ class Interrupted(TinyRecipe):
         super().__init__()
         self.steps_left, self.measures_left = step, measure
 
-    def draws(self, batch: int, generator: torch.Generator) -> tuple[torch.Tensor, ...]:
+    def draws(self, size: str, batch: int, generator: torch.Generator) -> tuple[torch.Tensor, ...]:
         self.steps_left = self._count(self.steps_left)
-        return super().draws(batch, generator)
+        return super().draws(size, batch, generator)
 
     def heldout(self, objective: torch.nn.Module, clips: torch.Tensor) -> dict[str, Any]:
         self.measures_left = self._count(self.measures_left)

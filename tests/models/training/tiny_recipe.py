@@ -32,7 +32,7 @@ class TinyRecipe:
     def objective(self, size: str, seed: int) -> nn.Module:
         return Mean(float(seed))
 
-    def draws(self, batch: int, generator: torch.Generator) -> tuple[Tensor, ...]:
+    def draws(self, size: str, batch: int, generator: torch.Generator) -> tuple[Tensor, ...]:
         return (torch.randn(batch, generator=generator),)
 
     def optimisers(self, objective: nn.Module) -> list[torch.optim.Optimizer]:
@@ -46,6 +46,12 @@ class TinyRecipe:
 
     def clip_flops(self, size: str) -> int:
         return 100
+
+    def training_flops(self, size: str) -> float:
+        return 300
+
+    def teacher(self, averaged: nn.Module) -> None:
+        return None
 
     def heldout(self, objective: nn.Module, clips: Tensor) -> dict[str, Any]:
         return {"value": float(objective.value), "clips": len(clips)}  # type: ignore[arg-type]

@@ -1,0 +1,1 @@
+"""The predictive school: a video joint-embedding predictive architecture (V-JEPA)."""

@@ -1,0 +1,168 @@
+"""What is learnt: to foresee the latents of hidden tokens from those of seen ones (design §11).
+
+The loss is the mean absolute error. Two ways keep latents from collapsing to a constant, which
+would be foreseen best:
+
+- ``ema`` (V-JEPA): targets come from an average of the weights over training, without gradient
+- ``sigreg`` (LeJEPA): targets come from the weights in training themselves, with gradient, and
+  latents are held to an isotropic Gaussian
+
+Targets of multi-block masks are encoded in their whole clip; those of causal masks in the future
+alone, since no target that a question is about may have seen its context (design §8).
+"""
+
+import torch
+from jaxtyping import Bool, Float, Int64, UInt8
+from torch import Tensor, nn
+
+from worldbench_models.blocks import Groups
+from worldbench_models.jepa.masks import TOKENS, View, dealt, views
+from worldbench_models.jepa.network import JEPA
+from worldbench_models.jepa.sigreg import sigreg
+from worldbench_models.patches import GRID, patchify_bytes
+
+_EVERY = 61  # SIGReg looks at one latent in so many, since neighbours are alike; prime: anywhere
+
+
+class PredictionLoss(nn.Module):
+    """The training loss of a JEPA on stored clips.
+
+    Args:
+        network: What is trained.
+        causal: Share of clips with causal masks.
+        regulariser: Weight of SIGReg; None where targets are given.
+    """
+
+    def __init__(self, network: JEPA, causal: float, regulariser: float | None = None) -> None:
+        super().__init__()
+        self.network, self.causal, self.regulariser = network, causal, regulariser
+
+    def forward(
+        self,
+        clips: UInt8[Tensor, "b frames height width 3"],
+        mirrored: Bool[Tensor, " b"],
+        *drawn: Tensor,
+    ) -> Float[Tensor, ""]:
+        """Returns the error, the mean over clips and masks of the mean over hidden tokens.
+
+        Args:
+            clips: Stored clips.
+            mirrored: Which are shown in the mirror: the worlds have no preferred side.
+            drawn: The four of :func:`~worldbench_models.jepa.masks.draw_masks`; then the targets
+                of :class:`Teacher`, or with a regulariser its directions.
+        """
+        asked = views(len(clips), self.causal, drawn[:4])
+        patches = tokens_of(clips, mirrored)
+        if self.regulariser is None:
+            return self._error(patches, asked, drawn[4])
+        targets, latents = taught(self.network, patches, asked, self.causal)
+        some = latents[::_EVERY]
+        error = self._error(patches, asked, targets)
+        return (1 - self.regulariser) * error + self.regulariser * sigreg(some, drawn[4])
+
+    def _error(
+        self,
+        patches: Float[Tensor, "b n p"],
+        asked: list[View],
+        targets: Float[Tensor, "total width"],
+    ) -> Float[Tensor, ""]:
+        foreseen = self._foreseen(patches, asked)
+        error = (foreseen - targets).abs().mean(dim=1)
+        sizes = [view.hidden.numel() for view in asked]
+        means = [part.mean() for part in torch.split(error, sizes)]
+        weighted = [mean * view.clips for mean, view in zip(means, asked, strict=True)]
+        return torch.stack(weighted).sum() / sum(view.clips for view in asked)
+
+    def _foreseen(
+        self, patches: Float[Tensor, "b n p"], asked: list[View]
+    ) -> Float[Tensor, "total width"]:
+        """Returns predictions of all hidden tokens in a row, view by view."""
+        network = self.network
+        grid = network.places(GRID)
+        seen = torch.cat([view.seen.flatten() for view in asked])
+        shown = torch.cat([_rows(patches, view.first, view.seen) for view in asked])
+        groups: Groups = tuple((view.clips, view.seen.shape[1]) for view in asked)
+        latents = network.encoder(shown, grid.at(seen), groups)
+        tokens = torch.split(network.predictor.seen(latents), [b * n for b, n in groups])
+        sequences, places = [], []
+        for view, part in zip(asked, tokens, strict=True):
+            hint = grid.hint[view.hidden]
+            masked = network.predictor.asked(view.kind, hint, part)
+            sequence = torch.cat([part.unflatten(0, view.seen.shape), masked], dim=1)
+            sequences.append(sequence.flatten(0, 1))
+            places.append(torch.cat([view.seen, view.hidden], dim=1).flatten())
+        whole: Groups = tuple((view.clips, view.tokens) for view in asked)
+        row = network.predictor(torch.cat(sequences), grid.at(torch.cat(places)).rotation, whole)
+        parts = torch.split(row, [b * n for b, n in whole])
+        hidden = [
+            part.unflatten(0, group)[:, view.seen.shape[1] :].flatten(0, 1)
+            for part, group, view in zip(parts, whole, asked, strict=True)
+        ]
+        return network.predictor.told(torch.cat(hidden))
+
+
+class Teacher(nn.Module):
+    """Gives the targets: an average of the weights in training, which learns nothing itself.
+
+    Args:
+        objective: The average of what is trained.
+    """
+
+    def __init__(self, objective: PredictionLoss) -> None:
+        super().__init__()
+        self.network, self.causal = objective.network, objective.causal
+
+    def forward(
+        self,
+        clips: UInt8[Tensor, "b frames height width 3"],
+        mirrored: Bool[Tensor, " b"],
+        *drawn: Int64[Tensor, "b k"],
+    ) -> tuple[Float[Tensor, "total width"]]:
+        """Returns the latents of all hidden tokens in a row, view by view."""
+        asked = views(len(clips), self.causal, drawn)
+        return (taught(self.network, tokens_of(clips, mirrored), asked, self.causal)[0],)
+
+
+def taught(
+    network: JEPA, patches: Float[Tensor, "b n p"], asked: list[View], causal: float
+) -> tuple[Float[Tensor, "total width"], Float[Tensor, "many width"]]:
+    """Encodes whole clips for multi-block masks, and for causal ones the hidden future alone.
+
+    Returns:
+        The latents of all hidden tokens in a row, view by view; and all latents there are.
+    """
+    whole, _ = dealt(len(patches), causal)
+    numbers = torch.arange(TOKENS, device=patches.device)
+    index, groups = [numbers.expand(whole, TOKENS)], [(whole, TOKENS)]
+    for view in asked:
+        if view.first >= whole:
+            index.append(view.hidden)
+            groups.append((view.clips, view.hidden.shape[1]))
+    firsts = [0, *(view.first for view in asked if view.first >= whole)]
+    kept = [i for i, (clips, _) in enumerate(groups) if clips]
+    row = torch.cat([_rows(patches, firsts[i], index[i]) for i in kept])
+    places = network.places(GRID).at(torch.cat([index[i].flatten() for i in kept]))
+    latents = network.encoder(row, places, tuple(groups[i] for i in kept))
+    full, rest = latents[: whole * TOKENS], latents[whole * TOKENS :]
+    multi = [
+        _rows(full.unflatten(0, (whole, TOKENS)), 0, view.hidden)
+        for view in asked
+        if view.first < whole
+    ]
+    return torch.cat([*multi, rest]), latents
+
+
+def tokens_of(
+    clips: UInt8[Tensor, "b frames height width 3"], mirrored: Bool[Tensor, " b"]
+) -> Float[Tensor, "b n p"]:
+    """Cuts stored clips, some of them mirrored, into the patches of their tokens."""
+    shown = torch.where(mirrored[:, None, None, None, None], clips.flip(3), clips)
+    return patchify_bytes(shown).flatten(1, 3)
+
+
+def _rows(
+    x: Float[Tensor, "b n c"], first: int, index: Int64[Tensor, "some k"]
+) -> Float[Tensor, "total c"]:
+    """Takes tokens of consecutive clips, in a row."""
+    clips = torch.arange(first, first + len(index), device=index.device)[:, None]
+    return x[clips, index].flatten(0, 1)

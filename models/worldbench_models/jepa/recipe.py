@@ -1,0 +1,193 @@
+"""How the JEPA is trained: what the loop asks of it (design §11)."""
+
+from dataclasses import asdict
+from typing import Any
+
+import torch
+from jaxtyping import UInt8
+from torch import Tensor, nn
+
+from worldbench.errors import UsageError, unknown_name
+from worldbench_models.dit.recipe import DiTRecipe
+from worldbench_models.jepa.heldout import HeldOut
+from worldbench_models.jepa.loss import PredictionLoss, Teacher
+from worldbench_models.jepa.masks import MULTI, dealt, draw_masks
+from worldbench_models.jepa.network import JEPA, SHAPES
+from worldbench_models.jepa.sigreg import draw_directions
+from worldbench_models.patches import FPS, FRAMES, GRID, PATCH, RESOLUTION, VALUES
+from worldbench_models.training.compute import TRAINING_PASSES, count_flops
+from worldbench_models.training.optimiser import cosine, optimisers
+from worldbench_models.training.recipe import Plan, Release
+
+COLLAPSE = ("ema", "sigreg")
+_SLICES = 256  # directions that SIGReg looks along in a step
+_COUNTED = 48  # clips whose passes are counted: shares of it are whole numbers of clips
+
+
+class JEPARecipe:
+    """Prediction of masked latents.
+
+    Args:
+        collapse: What keeps latents from collapsing, ``ema`` or ``sigreg``
+            (:mod:`worldbench_models.jepa.loss`).
+        learning_rate: Of Muon, for the matrices of the blocks.
+        adamw_learning_rate: Of AdamW, for everything else.
+        warmup: Share of the steps until the learning rates are reached.
+        cosine: Share of a cosine that they then fall along.
+        causal: Share of clips with causal masks.
+        ema_start: Decay of the averaged weights, which are the teacher, per step at the beginning.
+        ema_end: At the end; in between it rises linearly.
+        sigreg: Weight of SIGReg in the loss; without effect where ``collapse`` is ``ema``.
+
+    Raises:
+        UsageError: If an option is out of range.
+    """
+
+    def __init__(
+        self,
+        collapse: str = "ema",
+        learning_rate: float = 1.2e-3,
+        adamw_learning_rate: float = 8e-4,
+        warmup: float = 0.1,
+        cosine: float = 0.8,
+        causal: float = 0.8,
+        ema_start: float = 0.99,
+        ema_end: float = 0.9995,
+        sigreg: float = 0.05,
+    ) -> None:
+        if collapse not in COLLAPSE:
+            raise unknown_name("model.collapse", collapse, COLLAPSE, fix="model.collapse=ema")
+        for option, seen in [
+            ("learning_rate", learning_rate),
+            ("adamw_learning_rate", adamw_learning_rate),
+            ("warmup", warmup),
+            ("cosine", cosine),
+            ("causal", causal),
+            ("ema_start", ema_start),
+            ("ema_end", ema_end),
+            ("sigreg", sigreg),
+        ]:
+            number = isinstance(seen, int | float) and not isinstance(seen, bool)
+            if not (number and 0 <= seen <= 1):
+                raise UsageError(
+                    f"model.{option} is out of range",
+                    seen=seen,
+                    accepted="a number from 0 to 1",
+                    fix="worldbench show jepa",
+                )
+        self.collapse, self.regulariser = collapse, sigreg
+        self.learning_rate, self.adamw_learning_rate = learning_rate, adamw_learning_rate
+        self.warmup, self.cosine, self.causal = warmup, cosine, causal
+        self.ema_start, self.ema_end = ema_start, ema_end
+        self._heldout = HeldOut()
+
+    def plan(self, size: str) -> Plan:
+        """Returns the DiT's batch size, and steps that take as many operations as its training."""
+        other = DiTRecipe()
+        usual = other.plan(size)
+        if size not in SHAPES:
+            raise unknown_name("size", size, SHAPES, fix="size=s")
+        share = other.training_flops(size) / self.training_flops(size)
+        return Plan(round(usual.steps * share / 100) * 100, usual.batch_size)
+
+    def objective(self, size: str, seed: int) -> nn.Module:
+        """Makes the loss around a network with weights of this seed."""
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            network = JEPA(SHAPES[size])
+        return PredictionLoss(
+            network, self.causal, self.regulariser if self.collapse == "sigreg" else None
+        )
+
+    def teacher(self, averaged: nn.Module) -> nn.Module | None:
+        """Returns the averaged weights as a teacher, where targets are theirs."""
+        assert isinstance(averaged, PredictionLoss)
+        return Teacher(averaged) if self.collapse == "ema" else None
+
+    def draws(self, size: str, batch: int, generator: torch.Generator) -> tuple[Tensor, ...]:
+        """Draws which clips are shown in the mirror, and the multi-block masks."""
+        mirrored = torch.rand(batch, generator=generator, device=generator.device) < 0.5
+        masks = draw_masks(dealt(batch, self.causal)[0], generator)
+        if self.collapse == "ema":
+            return mirrored, *masks
+        width = SHAPES[size].encoder.width
+        return mirrored, *masks, draw_directions(width, _SLICES, generator)
+
+    def optimisers(self, objective: nn.Module) -> list[torch.optim.Optimizer]:
+        """Gives the matrices of the blocks to Muon, the rest to AdamW."""
+        network = _network(objective)
+        blocks = [*network.encoder.blocks, *network.predictor.blocks]
+        matrices = [m.weight for b in blocks for m in b.modules() if isinstance(m, nn.Linear)]
+        taken = {id(matrix) for matrix in matrices}
+        others = [p for p in network.parameters() if id(p) not in taken]
+        return optimisers(
+            matrices,
+            others,
+            learning_rate=self.learning_rate,
+            adamw_learning_rate=self.adamw_learning_rate,
+        )
+
+    def learning_rate_factor(self, step: int, steps: int) -> float:
+        """Rises over the warm-up and falls along a cosine that is cut off."""
+        return cosine(step, steps, self.warmup, self.cosine)
+
+    def ema(self, step: int, steps: int) -> float:
+        """Returns the decay, which rises linearly."""
+        return self.ema_start + (self.ema_end - self.ema_start) * step / max(steps, 1)
+
+    def clip_flops(self, size: str) -> int:
+        """Counts encoding a clip, and foreseeing three quarters of it from the rest."""
+
+        def forward() -> None:
+            network = JEPA(SHAPES[size])
+            context = 4 // PATCH[0]
+            network.encode(torch.empty(1, *GRID, VALUES))
+            latents = torch.empty(1, context, *GRID[1:], SHAPES[size].encoder.width)
+            network.predict(latents, GRID[0] - context)
+
+        return count_flops(forward)
+
+    def training_flops(self, size: str) -> float:
+        """Counts student and predictor with gradient, and the targets: with it, or without."""
+        multi, _ = dealt(_COUNTED, self.causal)
+
+        def given() -> tuple[Tensor, ...]:
+            clips = torch.zeros(_COUNTED, FRAMES, *RESOLUTION, 3, dtype=torch.uint8)
+            kinds = [n for kind in MULTI.values() for n in (kind.seen, kind.hidden)]
+            masks = [torch.zeros(multi, n, dtype=torch.long) for n in kinds]
+            return clips, torch.zeros(_COUNTED, dtype=torch.bool), *masks
+
+        def targets() -> tuple[Tensor, ...]:
+            return Teacher(PredictionLoss(JEPA(SHAPES[size]), self.causal))(*given())
+
+        def whole() -> None:
+            PredictionLoss(JEPA(SHAPES[size]), self.causal)(*given(), *targets())
+
+        taught = count_flops(targets)
+        passes = TRAINING_PASSES if self.collapse == "sigreg" else 1
+        counted = TRAINING_PASSES * (count_flops(whole) - taught) + passes * taught
+        return counted / _COUNTED
+
+    @torch.no_grad()
+    def heldout(self, objective: nn.Module, clips: UInt8[Tensor, "n t h w 3"]) -> dict[str, Any]:
+        """Measures how far latents are from collapse, and what they and predictions are worth.
+
+        See :meth:`worldbench_models.jepa.heldout.HeldOut.measure`.
+        """
+        return self._heldout.measure(_network(objective), clips)
+
+    def release(self, objective: nn.Module, size: str) -> Release:
+        """Returns the weights of encoder and predictor, and their shape."""
+        network = _network(objective)
+        header = {
+            "shape": asdict(network.shape),
+            "frames": FRAMES,
+            "fps": FPS,
+            "resolution": list(RESOLUTION),
+        }
+        return Release(dict(network.state_dict()), header)
+
+
+def _network(objective: nn.Module) -> JEPA:
+    assert isinstance(objective, PredictionLoss)
+    return objective.network
