@@ -118,7 +118,7 @@ def _apart(
     row: Float[Tensor, "total heads c"], groups: Groups
 ) -> list[Float[Tensor, "b n heads c"]]:
     parts = torch.split(row, [b * n for b, n in groups])
-    return [part.unflatten(0, group) for part, group in zip(parts, groups, strict=True)]
+    return [part.reshape(*group, *row.shape[1:]) for part, group in zip(parts, groups, strict=True)]
 
 
 class SwiGLU(nn.Module):

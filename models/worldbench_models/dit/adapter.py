@@ -11,16 +11,18 @@ from worldbench import operators
 from worldbench.adapter import Latents, NoiseBank
 from worldbench.options import one_of
 from worldbench.schema import AdapterCard, digest
-from worldbench_models.dit import options
+from worldbench_models import options
+from worldbench_models.blocks import Size
 from worldbench_models.dit.estimator import Estimator
 from worldbench_models.dit.flow import noised
-from worldbench_models.dit.network import parameters
 from worldbench_models.dit.noise import drawn, rollout_noise
-from worldbench_models.dit.origin import RANDOM, Facts, origin
-from worldbench_models.dit.pixels import checked_video, to_patches, to_video
+from worldbench_models.dit.origin import MODEL
 from worldbench_models.dit.sampler import DrawNoise, rollout
 from worldbench_models.dit.surprise import Denoising
+from worldbench_models.origin import RANDOM, Facts, origin
 from worldbench_models.patches import PATCH
+from worldbench_models.pixels import checked_video, to_patches, to_video
+from worldbench_models.questions import depth_at, layers_of, require_legal, with_future
 
 OPERATORS = ("denoising_error", "history_contrast", "sample_distance")
 
@@ -72,17 +74,17 @@ class DiTAdapter:
         self.draws, self.samples = options.count("draws", draws), options.count("samples", samples)
         options.known_size(size)
         named, seed = options.weights_name(weights), options.checked_seed(seed)
-        source = origin(named, size=size, seed=seed)
+        source = origin(MODEL, named, size=size, seed=seed)
         facts = source.facts
         self._length, self._side = facts.frames // _STRIDE, min(facts.resolution)
-        self.layers = tuple(f"block{i + 1}" for i in range(facts.size.depth))
-        usual = self.layers[round(2 / 3 * facts.size.depth) - 1]
+        self.layers = layers_of(facts.shape.depth)
+        usual = self.layers[round(2 / 3 * facts.shape.depth) - 1]
         self.layer = usual if layer is None else one_of("adapter.layer", layer, self.layers)
         self.card = self._card(name, facts, trained=weights != RANDOM)
         self._estimate = Estimator(source)
         self._denoising = Denoising(self._estimate, self.levels, self.draws, self._length)
 
-    def _card(self, name: str, facts: Facts, *, trained: bool) -> AdapterCard:
+    def _card(self, name: str, facts: Facts[Size], *, trained: bool) -> AdapterCard:
         told = [self.layer, self.noise, self.sampler_steps, self.levels, self.draws]
         return AdapterCard(
             name=name,
@@ -93,17 +95,8 @@ class DiTAdapter:
             + f"; Euler, {self.sampler_steps} steps",
             capabilities=("encodes", "generates", "surprises"),
             operators=OPERATORS,
-            parameters=parameters(facts.size),
-            fps=facts.fps,
-            size=facts.resolution,
-            frames=facts.frames,
-            temporal_stride=_STRIDE,
-            min_context=_STRIDE,
             stochastic=True,
-            training_data=facts.training_data,
-            training_compute=facts.training_compute,
-            licence=facts.licence,
-            source="worldbench_models, the reference models of worldbench",
+            **facts.on_card(),
         )
 
     def encode(
@@ -126,13 +119,10 @@ class DiTAdapter:
             ValueError: If layer or noise does not exist.
         """
         video = checked_video(video)
-        layer = self.layer if layer is None else layer
+        depth = depth_at(self.layer if layer is None else layer, self.layers)
         noise = self.noise if noise is None else noise
-        if layer not in self.layers:
-            raise ValueError(f"no layer {layer!r}; there are {', '.join(self.layers)}")
         if not 0 <= noise <= 1:
             raise ValueError(f"noise must be in [0, 1], got {noise}")
-        depth = self.layers.index(layer) + 1
         clean = to_patches(video, self._side)
         fresh = drawn(tuple(clean.shape[1:]), seed).to(clean.device)
         levels = clean.new_full(clean.shape[:2], 1 - noise)
@@ -157,7 +147,7 @@ class DiTAdapter:
             ValueError: If the context is not legal, seeds do not match it, or nothing is asked for.
         """
         context = checked_video(context)
-        self._require_legal(context.shape[1])
+        require_legal(self.card, context.shape[1])
         if horizon < 1 or samples < 1:
             raise ValueError(f"horizon and samples must be ≥ 1, got {horizon} and {samples}")
         if len(seeds) != len(context):
@@ -186,7 +176,7 @@ class DiTAdapter:
         Raises:
             ValueError: If context or operator is not legal, or nothing comes after the context.
         """
-        video = self._with_future(video, context)
+        video = with_future(self.card, video, context)
         if operator == "denoising_error":
             return self.denoising_curve(video, context, noise).mean(dim=1)
         if operator == "history_contrast":
@@ -204,7 +194,7 @@ class DiTAdapter:
         Raises:
             ValueError: If the context is not legal, or nothing comes after it.
         """
-        video = self._with_future(video, context)
+        video = with_future(self.card, video, context)
         return self._denoising.curve(to_patches(video, self._side), context // _STRIDE, noise)
 
     def _sample_distance(
@@ -234,17 +224,3 @@ class DiTAdapter:
             length=self._length,
             steps=self.sampler_steps,
         )
-
-    def _require_legal(self, context: int) -> None:
-        if not self.card.legal_context(context):
-            raise ValueError(
-                f"{self.card.name} needs a context of ≥ {self.card.min_context} frames, a multiple "
-                f"of {_STRIDE}; got {context}"
-            )
-
-    def _with_future(self, video: Tensor, context: int) -> Float[Tensor, "b t 3 h w"]:
-        video = checked_video(video)
-        self._require_legal(context)
-        if video.shape[1] <= context:
-            raise ValueError(f"nothing comes after {context} of {video.shape[1]} frames")
-        return video

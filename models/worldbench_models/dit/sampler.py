@@ -10,7 +10,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from worldbench_models.dit.windows import windows
+from worldbench_models.windows import windows
 
 Estimate = Callable[[Tensor, Tensor], Tensor]
 """(noisy patches ``b t h w p``, levels ``b t``) → estimates of the clean patches."""
@@ -62,7 +62,7 @@ def rollout(
 
     Every window is filled to the length that the network was trained on, and what lies beyond the
     horizon is cut, so the network never sees a clip of unseen length. How much of the past a window
-    sees may depend on the horizon (:func:`~worldbench_models.dit.windows.windows`): two horizons
+    sees may depend on the horizon (:func:`~worldbench_models.windows.windows`): two horizons
     agree on the steps they share if the context is at most half a window and both end in the first
     window; otherwise they may differ.
 

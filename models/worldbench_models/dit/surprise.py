@@ -14,7 +14,7 @@ from torch import Tensor
 from worldbench.adapter import NoiseBank
 from worldbench_models.dit.flow import noised
 from worldbench_models.dit.sampler import Estimate
-from worldbench_models.dit.windows import windows
+from worldbench_models.windows import windows
 
 
 @dataclass(frozen=True)

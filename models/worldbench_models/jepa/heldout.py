@@ -74,7 +74,10 @@ class HeldOut:
             self._motion = single_object_clips(count, device=device, seed=HELDOUT.seed)
         motion = self._motion
         pooled = torch.cat(
-            [latents_of(network, part).mean(dim=(2, 3)) for part in motion.rgb.split(_AT_ONCE)]
+            [
+                latents_of(network, part).mean(dim=(2, 3))
+                for part in torch.split(motion.rgb, _AT_ONCE)
+            ]
         )
         steps = pooled.shape[1]
         found = {}
@@ -103,12 +106,12 @@ def skill(
     """
     steps = context // PATCH[0]
     fitted, scored = clips[: len(clips) // 2], clips[len(clips) // 2 :]
-    future = [latents_of(network, part[:, context:]) for part in fitted.split(_AT_ONCE)]
+    future = [latents_of(network, part[:, context:]) for part in torch.split(fitted, _AT_ONCE)]
     known = constants(torch.cat(future))
-    came = torch.cat([latents_of(network, p[:, context:]) for p in scored.split(_AT_ONCE)])
-    seen = torch.cat([latents_of(network, p[:, :context]) for p in scored.split(_AT_ONCE)])
+    came = torch.cat([latents_of(network, p[:, context:]) for p in torch.split(scored, _AT_ONCE)])
+    seen = torch.cat([latents_of(network, p[:, :context]) for p in torch.split(scored, _AT_ONCE)])
     with torch.autocast(clips.device.type, torch.bfloat16, enabled=clips.is_cuda):
-        foreseen = [network.predict(p, came.shape[1]) for p in seen.split(_AT_ONCE)]
+        foreseen = [network.predict(p, came.shape[1]) for p in torch.split(seen, _AT_ONCE)]
     measured = prediction_skill(torch.cat(foreseen), came, seen[:, steps - 1], known)
     return {name: measured.against(name) for name in BASELINES}
 

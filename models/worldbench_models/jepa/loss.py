@@ -88,14 +88,14 @@ class PredictionLoss(nn.Module):
         for view, part in zip(asked, tokens, strict=True):
             hint = grid.hint[view.hidden]
             masked = network.predictor.asked(view.kind, hint, part)
-            sequence = torch.cat([part.unflatten(0, view.seen.shape), masked], dim=1)
+            sequence = torch.cat([part.reshape(*view.seen.shape, -1), masked], dim=1)
             sequences.append(sequence.flatten(0, 1))
             places.append(torch.cat([view.seen, view.hidden], dim=1).flatten())
         whole: Groups = tuple((view.clips, view.tokens) for view in asked)
         row = network.predictor(torch.cat(sequences), grid.at(torch.cat(places)).rotation, whole)
         parts = torch.split(row, [b * n for b, n in whole])
         hidden = [
-            part.unflatten(0, group)[:, view.seen.shape[1] :].flatten(0, 1)
+            part.reshape(*group, -1)[:, view.seen.shape[1] :].flatten(0, 1)
             for part, group, view in zip(parts, whole, asked, strict=True)
         ]
         return network.predictor.told(torch.cat(hidden))
@@ -145,7 +145,7 @@ def taught(
     latents = network.encoder(row, places, tuple(groups[i] for i in kept))
     full, rest = latents[: whole * TOKENS], latents[whole * TOKENS :]
     multi = [
-        _rows(full.unflatten(0, (whole, TOKENS)), 0, view.hidden)
+        _rows(full.reshape(whole, TOKENS, -1), 0, view.hidden)
         for view in asked
         if view.first < whole
     ]

@@ -207,6 +207,7 @@ class JEPA(nn.Module):
         self.apply(init_linear)
         for part, size in ((self.encoder, shape.encoder), (self.predictor, shape.predictor)):
             for block in part.blocks:
+                assert isinstance(block, Block)
                 # So that a stack of any depth starts with outputs as large as its input.
                 for last in (block.attention.out, block.mlp.out):
                     nn.init.normal_(last.weight, std=(2 * size.depth * last.in_features) ** -0.5)

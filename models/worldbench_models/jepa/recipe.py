@@ -157,8 +157,8 @@ class JEPARecipe:
             masks = [torch.zeros(multi, n, dtype=torch.long) for n in kinds]
             return clips, torch.zeros(_COUNTED, dtype=torch.bool), *masks
 
-        def targets() -> tuple[Tensor, ...]:
-            return Teacher(PredictionLoss(JEPA(SHAPES[size]), self.causal))(*given())
+        def targets() -> tuple[Tensor]:
+            return Teacher(PredictionLoss(JEPA(SHAPES[size]), self.causal)).forward(*given())
 
         def whole() -> None:
             PredictionLoss(JEPA(SHAPES[size]), self.causal)(*given(), *targets())

@@ -8,7 +8,7 @@ the empirical characteristic function φ̂(t) = mean exp(itx).
 
 import torch
 from jaxtyping import Float
-from torch import Tensor
+from torch import Tensor, nn
 
 _REACH, _KNOTS = 5.0, 17
 
@@ -18,7 +18,7 @@ def draw_directions(
 ) -> Float[Tensor, "width count"]:
     """Draws unit vectors of all directions alike."""
     drawn = torch.randn(width, count, generator=generator, device=generator.device)
-    return drawn / drawn.norm(dim=0)
+    return nn.functional.normalize(drawn, dim=0)
 
 
 def sigreg(

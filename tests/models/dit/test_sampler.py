@@ -1,11 +1,9 @@
-import itertools
-
 import pytest
 import torch
 
 from worldbench_models.dit.flow import velocity
 from worldbench_models.dit.sampler import rollout, sample
-from worldbench_models.dit.windows import windows
+from worldbench_models.windows import windows
 
 MEAN, SPREAD = 0.1, 0.15
 
@@ -107,33 +105,6 @@ def test_windows_carry_a_law_over_any_horizon(context: int, horizon: int) -> Non
     assert future.shape == (2, horizon, 1, 2, 3)
     torch.testing.assert_close(future[0, :, 0, 0, 0], clip[context:])
     assert drawn == list(range(len(windows(context, horizon, 8))))
-
-
-@pytest.mark.parametrize("horizon", [1, 3, 6, 15])
-@pytest.mark.parametrize("context", [1, 2, 7, 8, 20])
-def test_windows_follow_each_other_without_a_gap(context: int, horizon: int) -> None:
-    found = windows(context, horizon, 8)
-    assert found[0].split == context
-    for window, after in itertools.pairwise(found):
-        assert window.split + window.future == after.split
-        assert after.prefix >= 4
-    assert found[-1].split + found[-1].future == context + horizon
-    for window in found:
-        assert window.start >= 0
-        assert window.prefix >= 1
-        assert window.prefix + window.future <= 8
-
-
-def test_a_window_sees_as_much_of_the_past_as_fits_beside_the_horizon() -> None:
-    assert [(w.prefix, w.future) for w in windows(20, 3, 8)] == [(5, 3)]
-    assert [(w.prefix, w.future) for w in windows(2, 6, 8)] == [(2, 6)]
-    assert [(w.prefix, w.future) for w in windows(2, 15, 8)] == [(2, 6), (4, 4), (4, 4), (7, 1)]
-
-
-@pytest.mark.parametrize("length", [-1, 0, 1])
-def test_windows_too_short_for_past_and_future_are_refused(length: int) -> None:
-    with pytest.raises(ValueError, match="at least 2 latent steps"):
-        windows(2, 6, length)
 
 
 def test_a_short_horizon_begins_a_longer_one_only_where_both_end_in_the_first_window() -> None:

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from worldbench_models.dit.pixels import checked_video, native
+from worldbench_models.pixels import checked_video, native
 
 
 @pytest.mark.parametrize(

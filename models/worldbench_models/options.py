@@ -1,4 +1,4 @@
-"""What the DiT adapter can be told, checked value by value.
+"""What the reference models' adapters can be told, checked value by value.
 
 Options come from YAML and the command line, so a value may be of any type.
 """
