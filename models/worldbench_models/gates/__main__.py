@@ -13,7 +13,8 @@ from worldbench.data.worlds.content import Tell
 from worldbench.errors import UsageError, WorldbenchError
 from worldbench.options import choose_device
 from worldbench_models.gates.gate import Gate
-from worldbench_models.gates.report import Settings, measure_gates
+from worldbench_models.gates.measure import Settings
+from worldbench_models.gates.report import measure_gates
 from worldbench_models.gates.trained import read_trained
 from worldbench_models.training.folder import GATES
 
@@ -21,7 +22,7 @@ logger = logging.getLogger("worldbench_models.gates")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Measures the gates of a run, writes ``gates.json`` and ``rollouts.npz``, prints a list.
+    """Measures the gates of a run, writes ``gates.json`` and any rollouts, prints a list.
 
     Returns:
         0 however the gates stand (they are in the file), an error's exit code otherwise.
@@ -32,6 +33,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         settings = Settings(
             clips=asked.clips,
             samples=asked.samples,
+            pool=asked.pool,
+            motion=asked.motion,
             quads=asked.quads,
             batch=asked.batch,
             device=str(choose_device(asked.device)),
@@ -73,11 +76,17 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--twin", help='"MODEL_random adapter.size=SIZE", those of the run by default; or none'
     )
-    parser.add_argument("--clips", type=_positive, default=Settings.clips)
-    parser.add_argument("--samples", type=_positive, default=Settings.samples)
-    parser.add_argument("--quads", type=_positive, default=Settings.quads)
-    parser.add_argument("--batch", type=_positive, default=Settings.batch)
-    parser.add_argument("--operator", default=Settings.operator)
+    for name, told in (
+        ("clips", "moving-object clips that a generator rolls out"),
+        ("samples", "rollouts per clip"),
+        ("pool", "clips of all sorts that a predictor encodes, half of them to foresee"),
+        ("motion", "clips with one moving object, read off a predictor's latents"),
+        ("quads", "presence quads"),
+        ("batch", "clips or quads at once"),
+    ):
+        usual = getattr(Settings, name)
+        parser.add_argument(f"--{name}", type=_positive, default=usual, help=f"{told}; {usual}")
+    parser.add_argument("--operator", help="of surprise; the adapter's headline by default")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:1")
     parser.add_argument("--workers", type=_positive, help="processes that simulate; all cores")
     parser.add_argument("--config-dir", help="a folder with adapter/*.yaml of your own")

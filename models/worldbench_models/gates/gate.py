@@ -10,6 +10,8 @@ Direction = Literal["at least", "at most", "below", "by eye"]
 
 NOBODY_LOOKED = "nobody has looked at the rollouts yet"
 MFU = "MFU of training"
+GENERATORS_MFU, PREDICTORS_MFU = 0.3, 0.25
+"""What the two must reach; a predictor's masks cost gathers."""
 
 _HOLDS: dict[str, Callable[[float, float], bool]] = {
     "at least": lambda value, threshold: value >= threshold,
@@ -102,15 +104,16 @@ def eye_gate(*, passed: bool | None = None, text: str = NOBODY_LOOKED) -> Gate:
     return seen(name, what, passed=passed, text=text)
 
 
-def mfu_gate(mfu: float | None, reason: str) -> Gate:
+def mfu_gate(mfu: float | None, reason: str, *, bound: float = GENERATORS_MFU) -> Gate:
     """Returns the gate of the training's speed.
 
     Args:
         mfu: Counted model FLOPs per second over the device's peak (PaLM, arXiv 2204.02311), as
             training measured it; None if it could not.
         reason: Why it could not.
+        bound: What it must reach.
     """
     what = "share of the device's peak that the model's counted FLOPs reach in training"
     if mfu is None:
-        return unmeasured(MFU, what, "at least", 0.3, reason)
-    return judged(MFU, what, mfu, "at least", 0.3)
+        return unmeasured(MFU, what, "at least", bound, reason)
+    return judged(MFU, what, mfu, "at least", bound)

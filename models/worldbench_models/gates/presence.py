@@ -19,6 +19,7 @@ from worldbench.noise import TrialNoise
 from worldbench.schema import AdapterCard
 from worldbench.stats import pair_score
 from worldbench_models.gates.gate import Gate, judged, unmeasured
+from worldbench_models.gates.operators import chosen_operator
 from worldbench_models.gates.quads import MatchedQuad
 
 ENOUGH_QUADS = 200
@@ -87,7 +88,7 @@ def measure_presence(
     quads: Sequence[MatchedQuad],
     condition: str,
     *,
-    operator: str = "denoising_error",
+    operator: str | None = None,
     batch: int = 16,
     device: str | torch.device = "cpu",
     tell: Tell | None = None,
@@ -100,14 +101,16 @@ def measure_presence(
         adapter: Has ``surprise``.
         quads: What to ask.
         condition: ``occluded`` or ``visible``.
-        operator: How surprise is measured.
+        operator: How surprise is measured; :func:`chosen_operator` if None.
         batch: Quads at once.
         device: Where the clips are put.
         tell: Called with (quads done, quads in all).
 
     Raises:
+        UsageError: If the adapter has no such operator.
         ContractError: If surprises have the wrong shape or are not finite.
     """
+    operator = chosen_operator(adapter.card, operator)
     by_context = _by_context(adapter.card, quads, condition)
     skipped = len(quads) - sum(map(len, by_context.values()))
     won: list[float] = []

@@ -1,7 +1,6 @@
 """A model's list of gates: measured, written to ``gates.json``, read again."""
 
 import json
-import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -11,42 +10,17 @@ import torch
 
 from worldbench.adapter import Adapter, Generates, Surprises
 from worldbench.data.worlds.content import Tell
-from worldbench.errors import DataError, UsageError
+from worldbench.errors import DataError
 from worldbench.provenance import device_name
 from worldbench.record import file_digest, write_atomic
-from worldbench_models.gates.clips import moving_clips
-from worldbench_models.gates.forecast import forecast_gates, measure_forecast
-from worldbench_models.gates.gate import Gate, eye_gate, mfu_gate
-from worldbench_models.gates.presence import measure_presence, presence_gates
-from worldbench_models.gates.quads import presence_quads
-from worldbench_models.gates.rollouts import roll_out
+from worldbench_models.gates.gate import GENERATORS_MFU, PREDICTORS_MFU, Gate, mfu_gate
+from worldbench_models.gates.latents import Foresees
+from worldbench_models.gates.measure import Settings, measure, require_gates
+from worldbench_models.gates.operators import chosen_operator
 from worldbench_models.gates.trained import Trained
 from worldbench_models.training.folder import GATES, ROLLOUTS
 
 _SCHEMA = 1
-
-
-@dataclass(frozen=True)
-class Settings:
-    """How much is measured, and where.
-
-    Attributes:
-        clips: Moving-object clips.
-        samples: Rollouts per clip.
-        quads: Presence quads.
-        batch: Clips or quads at once.
-        device: Where adapters are asked.
-        operator: How surprise is measured.
-        workers: Processes that simulate; as many as there are cores if None.
-    """
-
-    clips: int = 256
-    samples: int = 8
-    quads: int = 240
-    batch: int = 16
-    device: str = "cpu"
-    operator: str = "denoising_error"
-    workers: int | None = None
 
 
 @dataclass(frozen=True)
@@ -129,7 +103,7 @@ def measure_gates(
 ) -> Report:
     """Measures every gate that fits what the adapter can do, and keeps its rollouts for the eye.
 
-    Writes ``rollouts.npz`` and ``gates.json`` into the run folder.
+    Writes ``gates.json`` into the run folder, and ``rollouts.npz`` where there are rollouts.
 
     Args:
         adapter: The model, with the weights of the run.
@@ -139,18 +113,22 @@ def measure_gates(
         tell: Gives, for the name of a part, what is called with (done, in all).
 
     Raises:
-        UsageError: If the adapter can do nothing that has a gate.
+        UsageError: If the adapter can do nothing that has a gate, or has not the operator of the
+            settings.
         ContractError: If an answer breaks the contract.
     """
-    _require_gates(adapter)
-    gates, measured, seconds = _measured(adapter, twin, run.folder, settings, tell)
+    require_gates(adapter)
+    if isinstance(adapter, Surprises):
+        settings = replace(settings, operator=chosen_operator(adapter.card, settings.operator))
+    found = measure(adapter, twin, run.folder, settings, tell)
     card, stored = adapter.card, run.folder / ROLLOUTS
+    bound = PREDICTORS_MFU if isinstance(adapter, Foresees) else GENERATORS_MFU
     report = Report(
         {"name": card.name, "revision": card.revision, "parameters": card.parameters},
-        (*gates, mfu_gate(*run.mfu())),
-        measured,
-        _shown(settings),
-        seconds,
+        (*found.gates, mfu_gate(*run.mfu(), bound=bound)),
+        found.values,
+        _shown(adapter, settings),
+        found.seconds,
         run.sha256,
         file_digest(stored) if isinstance(adapter, Generates) else None,
     )
@@ -158,92 +136,17 @@ def measure_gates(
     return report
 
 
-def _require_gates(adapter: Adapter) -> None:
-    if not isinstance(adapter, Generates | Surprises):
-        raise UsageError(
-            f"adapter {adapter.card.name!r} has no gates",
-            seen=", ".join(adapter.card.capabilities),
-            accepted="an adapter that generates or is surprised",
-        )
-
-
-def _measured(
-    adapter: Adapter,
-    twin: Adapter | None,
-    folder: Path,
-    settings: Settings,
-    tell: Callable[[str], Tell],
-) -> tuple[list[Gate], dict[str, Any], dict[str, float]]:
-    """Returns the gates, what they were measured from, and the wall time of each part."""
-    gates: list[Gate] = []
-    measured: dict[str, Any] = {}
-    seconds: dict[str, float] = {}
-    began = time.perf_counter()
-    if isinstance(adapter, Generates):
-        roll_out(adapter, device=settings.device).save(folder / ROLLOUTS)
-        gates += _forecast(adapter, settings, measured, tell)
-        gates.append(eye_gate())
-        seconds["forecast"] = round(time.perf_counter() - began, 1)
-    began = time.perf_counter()
-    if isinstance(adapter, Surprises):
-        gates += _presence(adapter, twin, settings, measured, tell)
-        seconds["presence"] = round(time.perf_counter() - began, 1)
-    return gates, measured, seconds
-
-
-def _shown(settings: Settings) -> dict[str, Any]:
-    how = {name: value for name, value in asdict(settings).items() if name != "workers"}
+def _shown(adapter: Adapter, settings: Settings) -> dict[str, Any]:
+    """Returns how it was measured, as far as the adapter was asked."""
+    asked = {"batch"}
+    for kind, names in (
+        (Generates, {"clips", "samples"}),
+        (Foresees, {"pool", "motion"}),
+        (Surprises, {"quads", "operator"}),
+    ):
+        asked |= names if isinstance(adapter, kind) else set()
+    how = {name: value for name, value in asdict(settings).items() if name in asked}
     return how | {
         "device": device_name(torch.device(settings.device)),
         "torch": torch.__version__,
     }
-
-
-def _forecast(
-    adapter: Adapter,
-    settings: Settings,
-    measured: dict[str, Any],
-    tell: Callable[[str], Tell],
-) -> list[Gate]:
-    clips = moving_clips(
-        settings.clips,
-        device=settings.device,
-        workers=settings.workers,
-        tell=tell("moving-object clips"),
-    )
-    found = measure_forecast(
-        adapter, clips, samples=settings.samples, batch=settings.batch, tell=tell("rollouts")
-    )
-    measured["forecast"] = found.to_dict()
-    return forecast_gates(found)
-
-
-def _presence(
-    adapter: Adapter,
-    twin: Adapter | None,
-    settings: Settings,
-    measured: dict[str, Any],
-    tell: Callable[[str], Tell],
-) -> list[Gate]:
-    quads = presence_quads(settings.quads, workers=settings.workers, tell=tell("presence quads"))
-    asked = {"model": adapter} if twin is None else {"model": adapter, "twin": twin}
-    found = {
-        who: {
-            condition: measure_presence(
-                each,
-                quads,
-                condition,
-                operator=settings.operator,
-                batch=settings.batch,
-                device=settings.device,
-                tell=tell(f"{who}, {condition}"),
-            )
-            for condition in ("occluded", "visible")
-        }
-        for who, each in asked.items()
-    }
-    measured["presence"] = {
-        who: {condition: one.to_dict() for condition, one in by.items()}
-        for who, by in found.items()
-    }
-    return presence_gates(found["model"], found.get("twin"))

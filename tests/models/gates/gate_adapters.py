@@ -8,9 +8,10 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from worldbench.adapter import NoiseBank
+from worldbench.adapter import Latents, NoiseBank
 from worldbench.adapters.still import CopyLast
 from worldbench.schema import AdapterCard, digest
+from worldbench_models.patches import patchify
 
 
 def _card(name: str, stride: int, *capabilities: str) -> AdapterCard:
@@ -23,6 +24,62 @@ def _card(name: str, stride: int, *capabilities: str) -> AdapterCard:
         temporal_stride=stride,
         stochastic=True,
     )
+
+
+def pooled_patches(video: Tensor, width: int = 8) -> Tensor:
+    """Latents: eight fixed random projections of each patch."""
+    patches = patchify(video)
+    mixed = torch.randn(patches.shape[-1], width, generator=torch.Generator().manual_seed(0))
+    return patches @ mixed.to(patches.device) / patches.shape[-1] ** 0.5
+
+
+class Predictor:
+    """Encodes as a function says, and predicts as another does of context pixels and horizon."""
+
+    def __init__(
+        self,
+        predict: Callable[[Tensor, int], Tensor],
+        encode: Callable[[Tensor], Tensor] = pooled_patches,
+        *,
+        name: str = "predictor",
+        min_context: int = 1,
+    ) -> None:
+        self._predict, self._encode = predict, encode
+        self.card = AdapterCard(
+            name=name,
+            revision=digest([name]),
+            family="predictive",
+            capabilities=("encodes", "predicts", "surprises"),
+            operators=("latent_error", "latent_error_fullclip"),
+            temporal_stride=2,
+            min_context=min_context,
+        )
+
+    def encode(
+        self, video: Tensor, *, layer: str | None = None, noise: float | None = None, seed: int = 0
+    ) -> Latents:
+        return Latents(self._encode(video), 2)
+
+    def predict(self, context: Tensor, horizon: int, *, actions: Tensor | None = None) -> Latents:
+        return Latents(self._predict(context, horizon), 2)
+
+    def surprise(self, video: Tensor, context: int, *, operator: str, noise: NoiseBank) -> Tensor:
+        assert operator == "latent_error"
+        foreseen = self._predict(video[:, :context], video.shape[1] - context)
+        error = (foreseen - self._encode(video[:, context:])).abs()
+        return error.double().mean(dim=(2, 3, 4))
+
+
+def copied(context: Tensor, horizon: int) -> Tensor:
+    """Predicts that nothing moves."""
+    return pooled_patches(context)[:, -1:].expand(-1, horizon // 2, -1, -1, -1)
+
+
+class Copies(Predictor):
+    """Runs the gates of predictors."""
+
+    def __init__(self, name: str, weights: str | None, size: str) -> None:
+        super().__init__(copied, name=name)
 
 
 def trained(folder: Path, **fields: object) -> Path:

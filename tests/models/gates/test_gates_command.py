@@ -8,7 +8,8 @@ from worldbench.errors import DataError, UsageError
 from worldbench.record import file_digest
 from worldbench_models.gates.__main__ import main
 from worldbench_models.gates.gate import eye_gate
-from worldbench_models.gates.report import Settings, measure_gates, read_report
+from worldbench_models.gates.measure import Settings
+from worldbench_models.gates.report import measure_gates, read_report
 from worldbench_models.gates.rollouts import SCENES, Rollouts
 from worldbench_models.gates.trained import read_trained
 
