@@ -257,6 +257,10 @@ class WrongStride(Latent):
         tokens = super().encode(video).tokens
         return Latents(tokens[:, ::2], 4)
 
+    def predict(self, context: Tensor, horizon: int, **options: Any) -> Latents:
+        tokens = super().predict(context, horizon).tokens
+        return Latents(tokens[:, ::2], 4)
+
 
 class MovingTarget(Latent):
     """Draws noise of its own."""
@@ -275,6 +279,21 @@ class WhitensTheBatch(Latent):
 class StepTooMany(Latent):
     def predict(self, context: Tensor, horizon: int, **options: Any) -> Latents:
         return super().predict(context, max(horizon, 4))
+
+
+class PredictsRowsApart(Latent):
+    def predict(self, context: Tensor, horizon: int, **options: Any) -> Latents:
+        return Latents(super().predict(context, horizon).tokens[:, :, ::2], 2)
+
+
+class PredictsNarrower(Latent):
+    def predict(self, context: Tensor, horizon: int, **options: Any) -> Latents:
+        return Latents(super().predict(context, horizon).tokens[..., :2], 2)
+
+
+class PredictsAtAnotherStride(Latent):
+    def predict(self, context: Tensor, horizon: int, **options: Any) -> Latents:
+        return Latents(super().predict(context, 2 * horizon).tokens, 1)
 
 
 class PredictsFromBatch(Latent):
@@ -323,6 +342,9 @@ class OwnNoise(Latent):
         (MovingTarget, "encode: deterministic"),
         (WhitensTheBatch, "encode: independent of the batch"),
         (StepTooMany, "predict: shape, finite, horizon met exactly"),
+        (PredictsRowsApart, "predict: on the grid of encode"),
+        (PredictsNarrower, "predict: on the grid of encode"),
+        (PredictsAtAnotherStride, "predict: on the grid of encode"),
         (PredictsFromBatch, "predict: independent of the batch"),
         (PredictsByPeeking, "predict: no temporal leak"),
         (SurpriseOfTheBatch, "surprise[latent_error]: independent of the batch"),
@@ -331,6 +353,19 @@ class OwnNoise(Latent):
 )
 def test_one_defect_of_a_latent_adapter_fails_one_check(adapter: type, promise: str | None) -> None:
     assert failures(adapter()) == ([] if promise is None else [promise])
+
+
+def test_an_adapter_that_only_predicts_has_no_grid_to_keep_to() -> None:
+    class Foresees:
+        card = Latent(capabilities=("predicts",)).card
+
+        def predict(self, context: Tensor, horizon: int, **options: Any) -> Latents:
+            return Latent().predict(context, horizon)
+
+    outcomes = {o.name: o for o in check(Foresees())}
+    assert outcomes["predict: on the grid of encode"].passed is None
+    assert outcomes["predict: on the grid of encode"].detail == "the adapter does not encode"
+    assert [o.name for o in outcomes.values() if o.passed is False] == []
 
 
 def test_predictions_by_dice_are_found() -> None:

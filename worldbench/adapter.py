@@ -22,6 +22,9 @@ from worldbench.schema import AdapterCard, Trial
 class Latents:
     """A grid of latent tokens, ``temporal_stride`` frames per step.
 
+    Of one adapter, ``h'``, ``w'``, ``d`` and stride depend on the clips' size alone: the same for
+    what is encoded and what is predicted.
+
     Attributes:
         tokens: Features, ``b t' h' w' d``, finite float.
         temporal_stride: Frames that one latent step stands for.
@@ -57,7 +60,11 @@ class Adapter(Protocol):
 
 @runtime_checkable
 class Encodes(Protocol):
-    """Maps a video to latents."""
+    """Maps a video to latents, each clip by itself.
+
+    The latents of its default layer are the adapter's own space: what probes read, and what an
+    adapter that predicts answers in.
+    """
 
     def encode(
         self,
@@ -67,13 +74,26 @@ class Encodes(Protocol):
         noise: float | None = None,
         seed: int = 0,
     ) -> Latents:
-        """Returns the latents of every latent step of the video."""
+        """Returns the latents of every latent step of the video, from its first frame on.
+
+        Args:
+            video: Clips, values in [0, 1]; a suffix of a clip is a clip like any other.
+            layer: Where latents are taken; None is the default layer, of one space for good.
+            noise: Share of noise in the clips, where the adapter has such a thing.
+            seed: Of that noise.
+        """
         ...
 
 
 @runtime_checkable
 class Predicts(Protocol):
-    """Foresees latents from context pixels alone."""
+    """Foresees latents from context pixels alone, in the space of its own ``encode``.
+
+    What is foreseen stands for the future encoded alone, at the default layer: ``predict(video[:,
+    :C], H)`` is the expectation of ``encode(video[:, C:C + H])``, of the same grid, width and
+    temporal stride. Latents of a clip that includes its context are another space, in which the
+    future has seen the past. Read-outs fitted on ``encode`` are applied to predictions by this.
+    """
 
     def predict(
         self,
@@ -82,7 +102,13 @@ class Predicts(Protocol):
         *,
         actions: Tensor | None = None,
     ) -> Latents:
-        """Returns predicted latents of the next ``horizon`` frames."""
+        """Returns predicted latents of the next ``horizon`` frames.
+
+        Args:
+            context: A legal context, values in [0, 1].
+            horizon: Frames to foresee; one latent step per temporal stride of them.
+            actions: What is done meanwhile, for adapters that are conditioned on it.
+        """
         ...
 
 

@@ -67,7 +67,22 @@ def predicts(adapter: Predicts) -> Iterator[Outcome]:
         for steps in (1, 2, 4):
             latents(horizon=steps * adapter.card.temporal_stride)
 
+    def grids() -> str | None:
+        if not isinstance(adapter, Encodes):
+            return "the adapter does not encode"
+        with torch.inference_mode():
+            future = adapter.encode(clips[:, context:].clone())
+            predicted = adapter.predict(clips.clone()[:, :context], horizon)
+        one, two = ((*x.tokens.shape[2:], x.temporal_stride) for x in (predicted, future))
+        expect(
+            one == two,
+            "predictions do not lie on the grid of latents: h', w', d, temporal stride",
+            f"predict {one}, encode of the future alone {two}",
+        )
+        return None
+
     yield attempt("predict: shape, finite, horizon met exactly", horizons)
+    yield attempt("predict: on the grid of encode", grids)
     yield attempt("predict: deterministic", lambda: same(latents(), latents(), "two calls differ"))
     yield attempt("predict: independent of the batch", batches)
     yield attempt("predict: no temporal leak", leak)

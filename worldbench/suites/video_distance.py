@@ -4,7 +4,8 @@ Every clip is split into context and future. Half of the clips (``rollout`` tria
 its contexts; the real futures of the other half are the reference, so that the oracle's row is the
 distance of disjoint real clips at equal n: the ceiling. Per-frame metrics compare each rollout with
 its own true future. Protocol: design of Fréchet video distance (Unterthiner et al. 2018, arXiv
-1812.01717) on the future frames alone, in the features of a named extractor.
+1812.01717) on the future frames alone, in the features of a named extractor. Models that foresee
+latents and no pixels are measured through a read-out of the same features, in columns of their own.
 """
 
 import hashlib
@@ -34,7 +35,7 @@ class VideoDistance:
 
     name = "video_distance"
     version = "1"
-    accepts: tuple[str, ...] = ("generates", "replays")
+    accepts: tuple[str, ...] = ("generates", "replays", "predicts")
     metric_versions: ClassVar[dict[str, str]] = {
         "frechet": "1",
         "frechet_inf": "1",
@@ -98,6 +99,12 @@ class VideoDistance:
     def unsupported(self, card: AdapterCard) -> str | None:
         """Says why this adapter cannot be asked, or None."""
         lacking = lacks_capability(card, self.accepts)
+        able = set(card.capabilities)
+        if able & set(self.accepts) == {"predicts"} and "encodes" not in able:
+            return (
+                f"{card.name} predicts latents and does not encode clips: without latents of real "
+                "clips there is no read-out to measure a distance through"
+            )
         if lacking is None and not card.legal_context(self.context):
             longest = "" if card.max_context is None else f" and ≤ {card.max_context}"
             return (

@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import torch
 from jaxtyping import Float
@@ -19,6 +20,21 @@ from worldbench.suite import Setting
 _CLIPS_AT_ONCE = 16
 _CLIPS_PER_COMPONENT = 4  # training clips that a principal component needs to be more than noise
 _MOST_TRAINING_CLIPS = 2048  # beyond it a projection of tens of components no longer moves
+
+
+@dataclass(frozen=True)
+class Training:
+    """Real clips that nothing is scored on: what is fitted is fitted on them.
+
+    Attributes:
+        source: Where they come from.
+        clips: The clips.
+        features: Their projected features, ``n k``, float64.
+    """
+
+    source: ClipSource
+    clips: tuple[Clip, ...]
+    features: Float[Tensor, "n k"]
 
 
 def training_source(data: ClipSource, components: int) -> ClipSource:
@@ -72,6 +88,16 @@ def training_clips(source: ClipSource) -> list[Clip]:
     return by_hash[:_MOST_TRAINING_CLIPS]
 
 
+def future_of(source: ClipSource, frames: tuple[int, int]) -> slice:
+    """Returns which frames of a source's clips are the future, given context and horizon.
+
+    Clips that are shorter give as much future as they have.
+    """
+    context, horizon = frames
+    start = min(context, source.frames - 2)
+    return slice(start, start + horizon)
+
+
 def real_features(
     extractor: EffnetLite0Dt,
     source: ClipSource,
@@ -86,12 +112,11 @@ def real_features(
         extractor: The feature extractor, before any projection.
         source: Where the clips come from.
         clips: Which clips.
-        frames: Context and horizon. Clips that are shorter give as much future as they have.
+        frames: Context and horizon.
         setting: Device and decoding.
         title: What progress is called.
     """
-    context, horizon = frames
-    start = min(context, source.frames - 2)
+    future = future_of(source, frames)
     ids = [clip.id for clip in clips]
 
     def extract() -> dict[str, Tensor]:
@@ -101,14 +126,14 @@ def real_features(
             for video in clip_batches(
                 source, groups, device=setting.device, num_workers=setting.num_workers
             ):
-                chunks.append(extractor(video[:, start : start + horizon]))
+                chunks.append(extractor(video[:, future]))
                 step.add(len(video))
         return {"features": torch.cat(chunks)}
 
     key = {
         "extractor": extractor.revision,
         "data": [source.info.digest, source.protocol, ids],
-        "frames": [start, horizon],
+        "frames": [future.start, frames[1]],
         "arithmetic": [torch.__version__, setting.device.type],
     }
     return cached_tensors("features", key, extract)["features"]

@@ -18,11 +18,14 @@ from worldbench.metrics.extractor import EffnetLite0Dt, Projection, fit_projecti
 from worldbench.metrics.frame import frame_psnr, frame_ssim
 from worldbench.suite import Batch, Row, Setting, Summary
 from worldbench.suites.video_distance_features import (
+    Training,
     extractor_card,
     real_features,
     training_clips,
     training_source,
 )
+from worldbench.suites.video_distance_latents import LatentScorer, answers_in_latents
+from worldbench.suites.video_distance_latents_summary import summarise_latents
 from worldbench.suites.video_distance_summary import summarise
 
 if TYPE_CHECKING:
@@ -40,6 +43,7 @@ class VideoDistanceScorer:
         projection: Features to the space of the distances.
         reference: The reference clips.
         reference_features: Their projected features, ``m k``, float64.
+        latents: What asks adapters that have no pixels.
         setting: Device, precision, seed.
         fps: Frame rate of the clips.
     """
@@ -50,6 +54,7 @@ class VideoDistanceScorer:
     projection: Projection
     reference: tuple[Clip, ...]
     reference_features: Float[Tensor, "m k"]
+    latents: LatentScorer
     setting: Setting
     fps: float
 
@@ -59,10 +64,10 @@ class VideoDistanceScorer:
     ) -> "VideoDistanceScorer":
         """Loads the extractor, fits or reads the projection, extracts or reads the reference."""
         extractor = EffnetLite0Dt(setting.device)
-        training = training_source(data, suite.components)
-        clips, frames = training_clips(training), (suite.context, suite.horizon)
+        source = training_source(data, suite.components)
+        clips, frames = training_clips(source), (suite.context, suite.horizon)
         fitting = real_features(
-            extractor, training, clips, frames, setting, "features of the training clips"
+            extractor, source, clips, frames, setting, "features of the training clips"
         )
         projection = fit_projection(fitting, suite.components)
         real = real_features(
@@ -75,12 +80,18 @@ class VideoDistanceScorer:
             projection,
             tuple(reference),
             projection(real),
+            LatentScorer(suite, Training(source, tuple(clips), projection(fitting)), setting),
             setting,
             data.fps,
         )
 
     def score(self, adapter: Adapter, batch: Batch) -> list[Row]:
-        """Rolls out every context of the batch; one row per trial and sample."""
+        """Rolls out every context of the batch; one row per trial and sample.
+
+        Latents are foreseen once per trial, whatever the number of samples.
+        """
+        if answers_in_latents(adapter):
+            return self.latents.score(adapter, batch)
         truth = self._future(batch)
         rollouts = self._rollouts(adapter, batch)
         rows: list[Row] = []
@@ -108,10 +119,17 @@ class VideoDistanceScorer:
 
     def summarise(self, rows: Sequence[Row]) -> Summary:
         """Compares all rollouts with the reference and averages the per-frame metrics."""
+        if rows and "ceiling" in rows[0]:
+            return summarise_latents(rows, self.reference, self.reference_features, self.card)
         return summarise(rows, self.reference, self.reference_features, self.card)
 
     def examples(self, adapter: Adapter, batch: Batch) -> dict[str, UInt8[np.ndarray, "t h w 3"]]:
-        """Returns truth and first rollout side by side, context first, one video per trial."""
+        """Returns truth and first rollout side by side, context first, one video per trial.
+
+        Latents have no pixels to show: none for an adapter that foresees them.
+        """
+        if answers_in_latents(adapter):
+            return {}
         rollouts = self._rollouts(adapter, batch)[:, 0]
         context = batch.clips[:, : self.suite.context]
         truth = torch.cat([context, self._future(batch)], dim=1)
@@ -139,9 +157,10 @@ class VideoDistanceScorer:
                 )
             else:
                 raise ContractError(
-                    f"adapter {adapter.card.name!r} neither generates nor replays",
+                    f"adapter {adapter.card.name!r} neither generates nor replays "
+                    "nor predicts what it encodes",
                     seen=", ".join(adapter.card.capabilities),
-                    fix="give it one of the two methods, or choose another suite",
+                    fix="give it one of these methods, or choose another suite",
                 )
         rollouts = checked_rollout(
             adapter.card.name,
