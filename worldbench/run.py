@@ -162,9 +162,9 @@ def _conclude(record: Record, path: Path) -> float | None:
         if metric.factors.get("frame") is None:
             span = "" if metric.low is None else f" [{metric.low:.4g}, {metric.high:.4g}]"
             shown = f"{metric.value:.4g}{span}" if metric.value is not None else metric.status
-            path = f" {metric.factors['path']}" if "path" in metric.factors else ""
+            side = f" {metric.factors['path']}" if "path" in metric.factors else ""
             why = f" ({metric.reason})" if metric.reason else ""
-            logger.info("  %s%s %s%s", metric.label, path, shown, why)
+            logger.info("  %s%s %s%s", metric.label, side, shown, why)
     headline = body.headline
     return headline.value if headline is not None else None
 

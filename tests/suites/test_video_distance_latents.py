@@ -148,12 +148,13 @@ def test_axes_and_scale_of_the_latent_space_do_not_matter(scorer, trials):
             assert value(other, name, path) == pytest.approx(value(one, name, path), rel=1e-3)
 
 
-def test_a_rotation_of_the_latent_space_matters_little(scorer, trials):
-    # Mean changes are of absolute values, and those are not linear; the rest is.
+def test_a_rotation_of_the_latent_space_leaves_the_verdict(scorer, trials):
+    # Columns are standardised and changes are absolute values: neither turns with the axes.
     turned = CopiesLatents(turn=rotation())
     one, other = (measure(scorer, a, trials) for a in (CopiesLatents(), turned))
     for name in DISTANCES:
-        assert value(other, name) == pytest.approx(value(one, name), rel=0.2)
+        assert 0.5 < value(other, name) / value(one, name) < 2
+        assert value(other, name) > value(other, name, "floor") > value(other, name, "ceiling")
 
 
 def test_what_is_scored_does_not_move_the_read_out(data, trials, monkeypatch, tmp_path):
@@ -199,7 +200,7 @@ def test_latents_of_training_clips_are_computed_once_per_revision(data, trials):
         measure(SUITE.scorer(data, SETTING), adapter, trials)
         return Counts.seen - before
 
-    each = 3 * 32  # the context's last step, the true future and the still one of every trial
+    each = 4 * 32  # of every trial: last context step, true future, still one, reference clip
     assert asked(Counts("counts")) == each + 64
     assert asked(Counts("counts")) == each
     assert asked(Counts("counts", turn=rotation())) == each + 64

@@ -1,6 +1,7 @@
 """How ``video_distance`` asks an adapter that foresees latents and no pixels."""
 
 import logging
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
@@ -19,6 +20,7 @@ from worldbench.adapter import (
 )
 from worldbench.batches import clip_batches
 from worldbench.cache import cached_tensors
+from worldbench.data.source import Clip, ClipSource
 from worldbench.errors import ContractError
 from worldbench.progress import Progress
 from worldbench.suite import Batch, Row, Setting
@@ -50,11 +52,15 @@ class LatentScorer:
     Attributes:
         suite: Context and horizon.
         training: The clips that read-outs are fitted on.
+        data: Where the reference clips come from.
+        partners: The reference clip that is read together with a trial, by the trial's id.
         setting: Device, precision, decoding.
     """
 
     suite: "VideoDistance"
     training: Training
+    data: ClipSource
+    partners: Mapping[str, Clip]
     setting: Setting
     _readouts: dict[str, Readout] = field(default_factory=dict)
 
@@ -62,7 +68,9 @@ class LatentScorer:
         """Asks for the futures of a batch; one row per trial.
 
         A row holds the features read off the prediction and, for a scale, those read off latents of
-        the true future (``ceiling``) and of the context's last frame standing still (``floor``).
+        the true future (``ceiling``) and of the context's last frame standing still (``floor``);
+        and those read off the real future of a ``reference`` clip, so that both sides of a distance
+        are seen through the same read-out: what it cannot read, it can read of neither.
         ``readout_error`` is the root mean squared difference of prediction and ceiling.
 
         Raises:
@@ -83,7 +91,10 @@ class LatentScorer:
         require_same_grid(adapter.card.name, predicted, true)
         still = self._encoded(adapter, context[:, -1:].expand_as(future))
         readout = self._readout(adapter, at_once=len(context))
-        features, ceiling, floor = (readout(pooled(part)) for part in (predicted, true, still))
+        reference = self._encoded(adapter, self._reference(batch))
+        features, ceiling, floor, real = (
+            readout(pooled(part)) for part in (predicted, true, still, reference)
+        )
         errors = (features - ceiling).square().mean(dim=1).sqrt()
         return [
             {
@@ -95,6 +106,8 @@ class LatentScorer:
                 "features": features[i].tolist(),
                 "ceiling": ceiling[i].tolist(),
                 "floor": floor[i].tolist(),
+                "reference": real[i].tolist(),
+                "reference_clip": self.partners[trial.id].id,
                 # On every row, so that a run that resumes after its last batch can still tell.
                 "readout_r2": readout.r2,
                 "readout_clips": readout.clips,
@@ -102,6 +115,12 @@ class LatentScorer:
             }
             for i, trial in enumerate(batch.trials)
         ]
+
+    def _reference(self, batch: Batch) -> Float[Tensor, "b t 3 h w"]:
+        """Returns the real futures of the reference clips that go with a batch."""
+        ids = [self.partners[trial.id].id for trial in batch.trials]
+        (clips,) = clip_batches(self.data, [ids], device=self.setting.device)
+        return clips[:, self.suite.context : self.suite.context + self.suite.horizon]
 
     def _encoded(self, adapter: LatentPredictor, video: Float[Tensor, "b t 3 h w"]) -> Latents:
         with torch.inference_mode(), self.setting.autocast():

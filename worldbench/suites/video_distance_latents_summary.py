@@ -2,8 +2,7 @@
 
 from collections.abc import Sequence
 
-from jaxtyping import Float
-from torch import Tensor
+import torch
 
 from worldbench.data.source import Clip
 from worldbench.metrics.card import ExtractorCard
@@ -24,18 +23,20 @@ _RANKED = ("frechet_inf", "kernel")
 
 
 def summarise_latents(
-    rows: Sequence[Row],
-    reference: Sequence[Clip],
-    reference_features: Float[Tensor, "m k"],
-    card: ExtractorCard,
+    rows: Sequence[Row], reference: Sequence[Clip], card: ExtractorCard
 ) -> Summary:
     """Turns rows of read-out features into metrics and kept rows.
 
     What needs pixels is skipped with the reason. The distances have a column of their own and are
     not ranked: each adapter is read by its own read-out. Beside them: what the read-out makes of
-    the true futures (``path``: ``ceiling``) and of still ones (``floor``), and how much of the
-    features it reads off clips it was not fitted on; if nothing, there is no distance to tell.
+    the true futures (``path``: ``ceiling``, disjoint real clips) and of still ones (``floor``), and
+    how much of the features it reads off clips it was not fitted on; if nothing, there is no
+    distance to tell.
     """
+    # A clip of each side was read together; the reference keeps its own order.
+    read = {str(row["reference_clip"]): row["reference"] for row in rows}
+    reference = [clip for clip in reference if clip.id in read]
+    real = torch.tensor([read[clip.id] for clip in reference], dtype=torch.float64)
     label = readout_label(card)
     kept = kept_rows(rows, _KEPT, reference)
     metrics = _without_pixels(card, label)
@@ -49,7 +50,7 @@ def summarise_latents(
     for column, path in paths:
         factors = {"extractor": label, **path}
         if r2 > 0:
-            sets = Sets.of(rows, column, reference, reference_features)
+            sets = Sets.of(rows, column, reference, real)
             metrics += distances(sets, factors, headline=False, kept=None if path else kept)
         else:
             why = f"the read-out finds nothing in these latents: R² {r2:.3f} on clips held out"

@@ -80,7 +80,16 @@ class VideoDistanceScorer:
             projection,
             tuple(reference),
             projection(real),
-            LatentScorer(suite, Training(source, tuple(clips), projection(fitting)), setting),
+            LatentScorer(
+                suite,
+                Training(source, tuple(clips), projection(fitting)),
+                data,
+                {
+                    trial.id: clip
+                    for trial, clip in zip(suite.trials(data), reference, strict=False)
+                },
+                setting,
+            ),
             setting,
             data.fps,
         )
@@ -120,7 +129,7 @@ class VideoDistanceScorer:
     def summarise(self, rows: Sequence[Row]) -> Summary:
         """Compares all rollouts with the reference and averages the per-frame metrics."""
         if rows and "ceiling" in rows[0]:
-            return summarise_latents(rows, self.reference, self.reference_features, self.card)
+            return summarise_latents(rows, self.reference, self.card)
         return summarise(rows, self.reference, self.reference_features, self.card)
 
     def examples(self, adapter: Adapter, batch: Batch) -> dict[str, UInt8[np.ndarray, "t h w 3"]]:
