@@ -75,8 +75,9 @@ def constants(real: Float[Tensor, "n t h w d"]) -> Constants:
     return Constants(mean, torch.stack(rows))
 
 
-BASELINES = ("mean", "median", "copy")
-"""``mean`` and ``median`` of :class:`Constants`, and the latents of the last context step."""
+BASELINES = ("mean", "median", "copy", "still")
+"""``mean`` and ``median`` of :class:`Constants`; the latents of the last context step, copied; and
+the latents of the last context frame standing still, which also tell the step they are at."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -90,12 +91,14 @@ class Skills:
         mean: Of the global mean.
         median: Of the median of each position and channel.
         copy: Of the last context step's latents, copied to every future step.
+        still: Of the latents of a future in which the last context frame stands still.
     """
 
     prediction: Float64[Tensor, " n"]
     mean: Float64[Tensor, " n"]
     median: Float64[Tensor, " n"]
     copy: Float64[Tensor, " n"]
+    still: Float64[Tensor, " n"]
 
     def against(self, baseline: str) -> float:
         """Returns 1 − Σ error of the prediction / Σ error of the baseline over clips.
@@ -121,6 +124,7 @@ def prediction_skill(
     predicted: Float[Tensor, "n f h w d"],
     came: Float[Tensor, "n f h w d"],
     last: Float[Tensor, "n h w d"],
+    still: Float[Tensor, "n f h w d"],
     known: Constants,
 ) -> Skills:
     """Compares predicted latents with those that came, in L1 as V-JEPA's loss has it.
@@ -132,6 +136,7 @@ def prediction_skill(
         predicted: Latents of the future, from the context alone.
         came: Latents of the real future.
         last: Real latents of the last context step.
+        still: Latents of the future, were every frame of it the last of the context.
         known: Constant baselines, fitted on other clips.
 
     Returns:
@@ -142,6 +147,7 @@ def prediction_skill(
         _clip_error(known.mean.expand_as(came), came),
         _clip_error(known.median.expand_as(came), came),
         _clip_error(last[:, None].expand_as(came), came),
+        _clip_error(still, came),
     )
 
 
@@ -152,6 +158,7 @@ def joined(parts: Sequence[Skills]) -> Skills:
         torch.cat([part.mean for part in parts]),
         torch.cat([part.median for part in parts]),
         torch.cat([part.copy for part in parts]),
+        torch.cat([part.still for part in parts]),
     )
 
 

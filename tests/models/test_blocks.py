@@ -66,3 +66,51 @@ def test_heads_of_every_size_split_into_pairs_for_three_axes(size: Size) -> None
     assert size.head % 2 == 0
     assert size.head // 2 >= 3
     assert size.heads * size.head <= size.width
+
+
+GROUPS = ((2, 5), (3, 1), (1, 7))
+
+
+def _packed() -> tuple[torch.Tensor, tuple[torch.Tensor, torch.Tensor]]:
+    """A row of six sequences of three lengths, each token with a position of its own."""
+    generator = torch.Generator().manual_seed(2)
+    positions = 5 * torch.rand(20, 3, generator=generator)
+    return torch.randn(20, 32, generator=generator), rotation(positions, TINY.head)
+
+
+def _sequences() -> list[slice]:
+    lengths = [length for count, length in GROUPS for _ in range(count)]
+    ends = torch.tensor(lengths).cumsum(0).tolist()
+    return [slice(end - length, end) for end, length in zip(ends, lengths, strict=True)]
+
+
+def test_packed_sequences_give_what_each_gives_alone_and_the_same_gradients() -> None:
+    attention = _seeded(Attention(TINY))
+    row, (cos, sin) = _packed()
+    weights = torch.randn(20, 32, generator=torch.Generator().manual_seed(3))
+
+    def gradients(out: torch.Tensor, x: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        return torch.autograd.grad((out * weights).sum(), [x, *attention.parameters()])
+
+    packed = row.clone().requires_grad_()
+    out = attention(packed, (cos, sin), GROUPS)
+    apart = row.clone().requires_grad_()
+    alone = torch.cat([attention(apart[None, s], (cos[s], sin[s]))[0] for s in _sequences()])
+    torch.testing.assert_close(out, alone, rtol=0, atol=1e-5)
+    pairs = zip(gradients(out, packed), gradients(alone, apart), strict=True)
+    for one, other in pairs:
+        torch.testing.assert_close(one, other, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("number", range(6))
+def test_a_packed_sequence_sees_no_other(number: int) -> None:
+    attention = _seeded(Attention(TINY))
+    row, turned = _packed()
+    own = _sequences()[number]
+    other = row.clone()
+    other[own] += 1
+    before, after = attention(row, turned, GROUPS), attention(other, turned, GROUPS)
+    changed = (before != after).any(dim=1)
+    expected = torch.zeros(20, dtype=torch.bool)
+    expected[own] = True
+    assert torch.equal(changed, expected)

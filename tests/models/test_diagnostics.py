@@ -85,33 +85,41 @@ def test_constants_are_the_mean_of_all_tokens_and_the_median_of_each_position() 
 def test_skill_is_one_for_the_truth_and_zero_for_each_baseline() -> None:
     came, last = normal(4, 3, 2, 2, 5).float(), normal(4, 2, 2, 5, seed=1).float()
     known = constants(normal(6, 3, 2, 2, 5, seed=2).float())
-    perfect = prediction_skill(came, came, last, known)
-    assert [perfect.against(name) for name in BASELINES] == [1, 1, 1]
+    still = normal(4, 3, 2, 2, 5, seed=4).float()
+    perfect = prediction_skill(came, came, last, still, known)
+    assert [perfect.against(name) for name in BASELINES] == [1, 1, 1, 1]
     own = {
         "mean": known.mean.expand_as(came),
         "median": known.median.expand_as(came),
         "copy": last[:, None].expand_as(came),
+        "still": still,
     }
+    assert own.keys() == set(BASELINES)
     for name, guess in own.items():
-        assert prediction_skill(guess, came, last, known).against(name) == 0
+        assert prediction_skill(guess, came, last, still, known).against(name) == 0
 
 
 def test_skill_equals_its_definition_and_errors_are_by_clip() -> None:
     came, guess = normal(4, 3, 2, 2, 5).float(), normal(4, 3, 2, 2, 5, seed=3).float()
     last = normal(4, 2, 2, 5, seed=1).float()
-    found = prediction_skill(guess, came, last, constants(came))
+    found = prediction_skill(guess, came, last, came + 1, constants(came))
     error = np.abs(guess.numpy() - came.numpy()).mean(axis=(1, 2, 3, 4))
     copied = np.abs(last.numpy()[:, None] - came.numpy()).mean(axis=(1, 2, 3, 4))
     np.testing.assert_allclose(found.prediction, error, rtol=1e-5)
     np.testing.assert_allclose(found.copy, copied, rtol=1e-5)
+    np.testing.assert_allclose(found.still, 1, rtol=1e-5)
     assert found.against("copy") == pytest.approx(1 - error.sum() / copied.sum(), rel=1e-5)
 
 
 def test_batches_of_clips_have_the_skill_of_all_of_them() -> None:
     came, guess = normal(6, 2, 2, 2, 3).float(), normal(6, 2, 2, 2, 3, seed=1).float()
     last, known = normal(6, 2, 2, 3, seed=2).float(), constants(normal(3, 2, 2, 2, 3).float())
-    whole = prediction_skill(guess, came, last, known)
-    parts = [prediction_skill(guess[s], came[s], last[s], known) for s in (slice(4), slice(4, 6))]
+    still = normal(6, 2, 2, 2, 3, seed=3).float()
+    whole = prediction_skill(guess, came, last, still, known)
+    parts = [
+        prediction_skill(guess[s], came[s], last[s], still[s], known)
+        for s in (slice(4), slice(4, 6))
+    ]
     for name in BASELINES:
         assert joined(parts).against(name) == pytest.approx(whole.against(name))
 
@@ -119,9 +127,10 @@ def test_batches_of_clips_have_the_skill_of_all_of_them() -> None:
 def test_skill_falls_as_noise_is_added_to_the_prediction() -> None:
     came, noise = normal(8, 3, 2, 2, 5).float(), normal(8, 3, 2, 2, 5, seed=1).float()
     last, known = normal(8, 2, 2, 5, seed=2).float(), constants(normal(8, 3, 2, 2, 5).float())
+    still = normal(8, 3, 2, 2, 5, seed=3).float()
     for name in BASELINES:
         found = [
-            prediction_skill(came + much * noise, came, last, known).against(name)
+            prediction_skill(came + much * noise, came, last, still, known).against(name)
             for much in (0, 0.1, 0.5, 2)
         ]
         assert all(better > worse for better, worse in pairwise(found))
@@ -130,10 +139,10 @@ def test_skill_falls_as_noise_is_added_to_the_prediction() -> None:
 
 def test_baselines_without_an_error_or_a_name_are_refused() -> None:
     same = torch.ones(2, 3, 2, 2, 4)
-    found = prediction_skill(same, same, same[:, 0], constants(same))
+    found = prediction_skill(same, same, same[:, 0], same, constants(same))
     with pytest.raises(ValueError, match="never differ"):
         found.against("copy")
-    with pytest.raises(ValueError, match="none of mean, median, copy"):
+    with pytest.raises(ValueError, match="none of mean, median, copy, still"):
         found.against("zero")
 
 

@@ -131,7 +131,7 @@ class DiTRecipe:
 
         return count_flops(forward)
 
-    def training_flops(self, size: str) -> float:
+    def training_flops(self, size: str) -> int:
         """Counts a forward and a backward pass over one clip."""
         return TRAINING_PASSES * self.clip_flops(size)
 

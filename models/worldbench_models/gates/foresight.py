@@ -107,7 +107,8 @@ def _compared(
         context, came = part[:, :at], encoded(adapter, part[:, at:], layer)
         predicted = foreseen(adapter, context, part.shape[1] - at)
         last = encoded(adapter, context, layer)[:, -1]
-        parts.append(prediction_skill(predicted, came, last, known))
+        still = encoded(adapter, context[:, -1:].expand_as(part[:, at:]), layer)
+        parts.append(prediction_skill(predicted, came, last, still, known))
     return joined(parts)
 
 
@@ -122,8 +123,9 @@ def _skill(skills: Skills, baseline: str) -> Skill | None:
 
 def foresight_gates(measured: Foresight) -> list[Gate]:
     """Returns the gates of a predictor's foresight."""
-    median = measured.worst("median")
-    beside = "" if median is None else f"; against each position's median {median[1].value:.3f}"
+    shown = (("median", "each position's median"), ("still", "a still of the last frame"))
+    found = [(told, measured.worst(name)) for name, told in shown]
+    beside = "".join(f"; against {told} {one[1].value:.3f}" for told, one in found if one)
     return [
         _gate(measured, f"prediction skill against {name}", told, baseline, bound, beside)
         for name, told, baseline, bound in (

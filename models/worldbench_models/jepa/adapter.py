@@ -10,7 +10,7 @@ from worldbench.options import one_of
 from worldbench.schema import AdapterCard, digest
 from worldbench_models import options
 from worldbench_models.jepa.estimator import Estimator
-from worldbench_models.jepa.network import Shape
+from worldbench_models.jepa.network import Shape, normed
 from worldbench_models.jepa.origin import MODEL
 from worldbench_models.jepa.surprise import latent_error
 from worldbench_models.origin import RANDOM, Facts, origin
@@ -117,10 +117,10 @@ class JEPAAdapter:
         *,
         actions: Tensor | None = None,
     ) -> Latents:
-        """Foresees the latents of the next frames, encoded alone.
+        """Foresees the latents of the next frames, encoded alone, and normed as those are.
 
-        They are as the predictor tells them, not normed. Beyond a window, predictions take the
-        place of what was seen, normed.
+        Beyond a window, predictions take the place of what was seen. (Surprise compares what the
+        predictor says as it says it, as in training.)
 
         Args:
             context: Clips; of long ones only the last frames are seen.
@@ -135,7 +135,8 @@ class JEPAAdapter:
         if horizon < 1:
             raise ValueError(f"horizon must be ≥ 1, got {horizon}")
         patches = to_patches(context, self._side)
-        return Latents(self._network.rollout(patches, math.ceil(horizon / _STRIDE)), _STRIDE)
+        foreseen = self._network.rollout(patches, math.ceil(horizon / _STRIDE))
+        return Latents(normed(foreseen), _STRIDE)
 
     def surprise(
         self,

@@ -116,8 +116,8 @@ class Teacher(nn.Module):
         self,
         clips: UInt8[Tensor, "b frames height width 3"],
         mirrored: Bool[Tensor, " b"],
-        *drawn: Int64[Tensor, "b k"],
-    ) -> tuple[Float[Tensor, "total width"]]:
+        *drawn: Int64[Tensor, "_ _"],
+    ) -> tuple[Float[Tensor, "total d"]]:
         """Returns the latents of all hidden tokens in a row, view by view."""
         asked = views(len(clips), self.causal, drawn)
         return (taught(self.network, tokens_of(clips, mirrored), asked, self.causal)[0],)

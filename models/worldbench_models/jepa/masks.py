@@ -86,7 +86,7 @@ def dealt(batch: int, causal: float) -> tuple[int, tuple[int, ...]]:
     return batch - many, each
 
 
-def draw_masks(count: int, generator: torch.Generator) -> tuple[Int64[Tensor, "b k"], ...]:
+def draw_masks(count: int, generator: torch.Generator) -> tuple[Int64[Tensor, "_ _"], ...]:
     """Draws for each clip a mask of each multi-block kind: seen and hidden tokens, in turn."""
     drawn: list[Tensor] = []
     for kind in MULTI.values():
@@ -127,7 +127,7 @@ def _within(
     return (at >= start[..., None]) & (at < (start + length)[..., None])
 
 
-def views(batch: int, causal: float, drawn: tuple[Int64[Tensor, "b k"], ...]) -> list[View]:
+def views(batch: int, causal: float, drawn: tuple[Int64[Tensor, "_ _"], ...]) -> list[View]:
     """Lists the masks of a batch: multi-block ones of the first clips, causal ones of the rest.
 
     Args:

@@ -68,27 +68,6 @@ class Places(NamedTuple):
         cos, sin = self.rotation
         return Places(self.code[index], self.hint[index], (cos[index], sin[index]))
 
-    def flat(self) -> "Places":
-        """Returns the places of all tokens in a row."""
-        cos, sin = self.rotation
-        return Places(
-            self.code.flatten(0, -2),
-            self.hint.flatten(0, -2),
-            (cos.flatten(0, -3), sin.flatten(0, -3)),
-        )
-
-
-def joined(places: list[Places]) -> Places:
-    """Puts rows of places together."""
-    return Places(
-        torch.cat([each.code for each in places]),
-        torch.cat([each.hint for each in places]),
-        (
-            torch.cat([each.rotation[0] for each in places]),
-            torch.cat([each.rotation[1] for each in places]),
-        ),
-    )
-
 
 class Block(nn.Module):
     """Attention and MLP, each after a norm and added to what it read."""

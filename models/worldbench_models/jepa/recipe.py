@@ -21,7 +21,7 @@ from worldbench_models.training.recipe import Plan, Release
 
 COLLAPSE = ("ema", "sigreg")
 _SLICES = 256  # directions that SIGReg looks along in a step
-_COUNTED = 48  # clips whose passes are counted: shares of it are whole numbers of clips
+_COUNTED = 60  # clips whose passes are counted: in shares of .2, every mask gets whole clips
 
 
 class JEPARecipe:

@@ -9,7 +9,7 @@ import torch
 
 from worldbench_models.blocks import Size
 from worldbench_models.jepa.network import JEPA, Shape
-from worldbench_models.weights import save_weights
+from worldbench_models.weights import fill, load_weights, save_weights
 
 TINY = Shape(Size(32, 3, 3, 16, 40), Size(24, 2, 2, 16, 32))
 
@@ -45,3 +45,11 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
     }
     save_weights(path, _random_network().state_dict(), header)
     return path
+
+
+@pytest.fixture(scope="module")
+def network(checkpoint: Path, random_network: Callable[..., JEPA]) -> JEPA:
+    """The network of the checkpoint itself."""
+    network = random_network(seed=1)
+    fill(network, load_weights(checkpoint, model="jepa"), checkpoint)
+    return network

@@ -4,6 +4,7 @@ from torch import nn
 from torch.nn import functional
 
 from worldbench_models.dit.recipe import DiTRecipe
+from worldbench_models.jepa.recipe import JEPARecipe
 from worldbench_models.training.compute import count_flops, peak_tflops
 
 
@@ -26,6 +27,34 @@ def test_a_dits_forward_pass_is_counted_as_by_hand() -> None:
     level = 2 * 8 * (128 * 128 * 2 + 128 * 6 * width)
     by_hand = depth * block + 2 * 2 * tokens * patch * width + level
     assert DiTRecipe().clip_flops("s") == by_hand
+
+
+def test_a_jepas_pass_is_counted_as_by_hand() -> None:
+    """Encodes 512 tokens, and foresees 384 of them from 128."""
+    encoder = 4 * (2 * 512 * (4 * 384 * 320 + 3 * 384 * 1152) + 4 * 512**2 * 320)
+    predictor = 2 * (2 * 512 * (4 * 192 * 192 + 3 * 192 * 304) + 4 * 512**2 * 192)
+    ends = 2 * (512 * 384 * 384 + 128 * 384 * 192 + 384 * 192 * 384)
+    assert JEPARecipe().clip_flops("s") == encoder + predictor + ends
+
+
+@pytest.mark.parametrize(("collapse", "targets"), [("ema", 1), ("sigreg", 3)])
+def test_a_jepas_training_is_counted_as_by_hand(collapse: str, targets: int) -> None:
+    """Per clip and mask: what is seen is encoded, seen and hidden go through the predictor."""
+
+    def encoded(n: int) -> int:
+        return 2 * n * 384 * 384 + 4 * (2 * n * (4 * 384 * 320 + 3 * 384 * 1152) + 4 * n**2 * 320)
+
+    def foreseen(seen: int, hidden: int) -> int:
+        n = seen + hidden
+        blocks = 2 * (2 * n * (4 * 192 * 192 + 3 * 192 * 304) + 4 * n**2 * 192)
+        return encoded(seen) + blocks + 2 * seen * 384 * 192 + 2 * hidden * 192 * 384
+
+    causal = [(128, 384), (256, 256), (384, 128)]
+    student = 0.2 * (foreseen(128, 192) + foreseen(64, 192))
+    student += 0.8 * sum(foreseen(*mask) for mask in causal) / 3
+    taught = 0.2 * encoded(512) + 0.8 * sum(encoded(hidden) for _, hidden in causal) / 3
+    by_hand = 3 * student + targets * taught
+    assert JEPARecipe(collapse=collapse).training_flops("s") == pytest.approx(by_hand, rel=1e-3)
 
 
 @pytest.mark.parametrize(

@@ -1,10 +1,17 @@
+import math
 from itertools import pairwise
 
 import pytest
 import torch
 from torch import nn
 
-from worldbench_models.training.optimiser import Muon, optimisers, orthogonalised, trapezoid
+from worldbench_models.training.optimiser import (
+    Muon,
+    cosine,
+    optimisers,
+    orthogonalised,
+    trapezoid,
+)
 
 SHAPES = [(32, 64), (64, 32), (32, 64), (48, 48)]
 
@@ -81,3 +88,35 @@ def test_the_learning_rate_rises_stays_and_falls_to_zero() -> None:
     assert factors[85] == pytest.approx(0.5)
     assert factors[100] == 0.0
     assert all(a >= b for a, b in pairwise(factors[9:]))
+
+
+def test_a_whole_cosine_falls_to_zero_and_is_halfway_in_the_middle() -> None:
+    factors = [cosine(step, 100, warmup=0.0, whole=1.0) for step in range(101)]
+    assert factors[0] == 1.0
+    assert factors[25] == pytest.approx((1 + math.sqrt(0.5)) / 2)
+    assert factors[50] == pytest.approx(0.5)
+    assert factors[100] == pytest.approx(0.0, abs=1e-12)
+    assert all(a > b for a, b in pairwise(factors))
+
+
+def test_a_cosine_is_cut_off_after_its_share_and_rises_linearly_before() -> None:
+    factors = [cosine(step, 200, warmup=0.1, whole=0.8) for step in range(201)]
+    assert factors[:20] == pytest.approx([(step + 1) / 20 for step in range(20)])
+    assert factors[20] == 1.0
+    # Halfway between the end of the warm-up and of the steps, 0.4 of the half wave are gone.
+    assert factors[110] == pytest.approx((1 + math.cos(0.4 * math.pi)) / 2)
+    assert factors[200] == pytest.approx((1 + math.cos(0.8 * math.pi)) / 2)
+    assert all(a > b for a, b in pairwise(factors[20:]))
+
+
+@pytest.mark.parametrize("steps", [1, 3])
+@pytest.mark.parametrize("warmup", [0.0, 0.1, 1.0])
+def test_runs_of_a_few_steps_have_learning_rates_too(steps: int, warmup: float) -> None:
+    factors = [cosine(step, steps, warmup, 0.8) for step in range(steps)]
+    assert all(0 < factor <= 1 for factor in factors)
+    assert cosine(0, 4, 1.0, 0.8) == 0.25  # all of it is warm-up
+    assert cosine(3, 4, 1.0, 0.8) == 1.0
+
+
+def test_no_share_of_a_cosine_is_constant() -> None:
+    assert {cosine(step, 50, 0.0, 0.0) for step in range(51)} == {1.0}
