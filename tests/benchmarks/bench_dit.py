@@ -11,7 +11,7 @@ import argparse
 from collections.abc import Callable
 
 import torch
-from timing import seconds
+from timing import ceiling, seconds
 from torch import Tensor
 
 from worldbench_models.dit.adapter import DiTAdapter
@@ -22,13 +22,6 @@ from worldbench_models.training.learner import Learner
 from worldbench_models.training.optimiser import Muon
 
 CONTEXT, STEPS = 4, 20
-
-
-def ceiling(device: torch.device, kind: torch.dtype) -> float:
-    """FLOP/s of a large matrix product of random values."""
-    n = 2048 if device.type == "cpu" else 8192
-    a, b = (torch.randn(n, n, device=device, dtype=kind) for _ in range(2))
-    return 2 * n**3 / seconds(lambda: a @ b, device, repeats=7)
 
 
 def main() -> None:

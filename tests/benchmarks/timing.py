@@ -16,3 +16,10 @@ def seconds(action: Callable[[], object], device: torch.device, repeats: int = 5
             torch.cuda.synchronize(device)
         times.append(time.perf_counter() - start)
     return min(times[1:])
+
+
+def ceiling(device: torch.device, kind: torch.dtype) -> float:
+    """FLOP/s of a large matrix product of random values."""
+    n = 2048 if device.type == "cpu" else 8192
+    a, b = (torch.randn(n, n, device=device, dtype=kind) for _ in range(2))
+    return 2 * n**3 / seconds(lambda: a @ b, device, repeats=7)

@@ -9,7 +9,7 @@ from worldbench.errors import DataError
 from worldbench.record import file_digest
 from worldbench_models.gates.report import Report, read_report
 from worldbench_models.gates.rollouts import Rollouts
-from worldbench_models.training.folder import LOG, ROLLOUTS, SUMMARY
+from worldbench_models.training.folder import GATES, LOG, ROLLOUTS, SUMMARY
 from worldbench_models.weights import FOLDER, file_name
 
 _NEEDED = (
@@ -21,27 +21,36 @@ _DEFAULT_SIZE = "s"  # of the adapters, when nothing is said
 
 
 @dataclass(frozen=True)
-class Run:
-    """What a run folder holds.
+class Finished:
+    """What training leaves in a run folder, weights aside.
 
     Attributes:
         summary: ``summary.json``.
         training: The training lines of ``log.jsonl``, in order.
         heldout: Its held-out lines, in order.
-        report: The gates.
-        rollouts: What somebody must look at; None where the model rolls nothing out.
     """
 
     summary: dict[str, Any]
     training: tuple[dict[str, Any], ...]
     heldout: tuple[dict[str, Any], ...]
-    report: Report
-    rollouts: Rollouts | None
 
     @property
     def name(self) -> str:
         """Model and size, e.g. ``dit-s``."""
         return f"{self.summary['model']}-{self.summary['size']}"
+
+
+@dataclass(frozen=True)
+class Run(Finished):
+    """What a run folder holds after its gates were measured.
+
+    Attributes:
+        report: The gates.
+        rollouts: What somebody must look at; None where the model rolls nothing out.
+    """
+
+    report: Report
+    rollouts: Rollouts | None
 
     @property
     def overrides(self) -> tuple[str, ...]:
@@ -57,11 +66,23 @@ class Run:
 
 
 def read_run(folder: Path) -> Run:
-    """Reads a run folder.
+    """Reads a run folder with its gates.
 
     Raises:
         DataError: If a file is missing, is not what training or the gates wrote, or the gates
             were measured on other weights.
+    """
+    told = read_finished(folder)
+    report = bound_report(folder, told)
+    rollouts = _rollouts(folder, report)
+    return Run(told.summary, told.training, told.heldout, report, rollouts)
+
+
+def read_finished(folder: Path) -> Finished:
+    """Reads what training left.
+
+    Raises:
+        DataError: If a file is missing or is not what training wrote.
     """
     if not folder.is_dir():
         raise _unreadable(folder, "no such folder")
@@ -76,15 +97,22 @@ def read_run(folder: Path) -> Run:
         raise _unreadable(folder, f"summary.json without {', '.join(missing)}")
     if not any("loss" in line for line in lines):
         raise _unreadable(folder, "log.jsonl without a training line")
-    report = read_report(folder)
-    _require_bound("gates.json", report.weights_sha256, summary["weights_sha256"], folder)
-    return Run(
+    return Finished(
         summary,
         tuple(line for line in lines if "loss" in line),
         tuple(line for line in lines if "heldout" in line),
-        report,
-        _rollouts(folder, report),
     )
+
+
+def bound_report(folder: Path, told: Finished) -> Report:
+    """Reads the gates of a run.
+
+    Raises:
+        DataError: If there are none, or they were measured on other weights.
+    """
+    report = read_report(folder)
+    _require_bound(GATES, report.weights_sha256, told.summary["weights_sha256"], folder)
+    return report
 
 
 def _rollouts(folder: Path, report: Report) -> Rollouts | None:

@@ -38,7 +38,7 @@ def _with_squares(ground: Tensor) -> tuple[Tensor, Tensor]:
             x, y = corner[clip, frame].tolist()
             shown[clip, frame, y : y + 16, x : x + 16] = 255
     centre = (corner + 8).float() / 64
-    return shown, centre.unflatten(1, (8, 2)).mean(dim=2)
+    return shown, centre.reshape(count, 8, 2, 2).mean(dim=2)
 
 
 def moving(count: int) -> MotionClips:
@@ -97,7 +97,8 @@ def test_numbers_are_those_of_a_few_lines_of_numpy(random_network: Network) -> N
 
     for context in CONTEXTS:
         seen, came = (
-            network.encode(patchify_bytes(part)) for part in (shown[:, :context], shown[:, context:])
+            network.encode(patchify_bytes(part))
+            for part in (shown[:, :context], shown[:, context:])
         )
         foreseen = network.predict(seen[4:], came.shape[1]).numpy()
         past, future, last = came[:4].numpy(), came[4:].numpy(), seen[4:, -1:].numpy()

@@ -189,7 +189,7 @@ def test_predictions_have_not_seen_what_is_hidden(random_network: Network) -> No
         dark[number] = True
         for _, seen, _ in asked_of(number, masks()):
             dark[number, seen] = False
-    grid = dark.unflatten(1, GRID)
+    grid = dark.reshape(BATCH, *GRID)
     flipped = torch.where(mirrors()[:, None, None, None], grid.flip(3), grid)
     pixels = flipped.repeat_interleave(2, 1).repeat_interleave(8, 2).repeat_interleave(8, 3)
     changed = torch.where(pixels[..., None], 255 - clips(), clips())

@@ -49,7 +49,7 @@ def test_predictions_do_not_depend_on_when_they_are_asked_for(random_network: Ne
     tokens = torch.cat([tokens, network.predictor.asked(2, hint, tokens)[None]], dim=1)
     later = grid_positions(5, *GRID[1:]) + torch.tensor([3.0, 0.0, 0.0])
     tokens = network.predictor(tokens, rotation(later, network.shape.predictor.head))
-    found = network.predictor.told(tokens[:, 2 * STEP :]).unflatten(1, (3, *GRID[1:]))
+    found = network.predictor.told(tokens[:, 2 * STEP :]).reshape(expected.shape)
     torch.testing.assert_close(found, expected, rtol=0, atol=1e-5)
 
 

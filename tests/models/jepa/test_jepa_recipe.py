@@ -213,6 +213,6 @@ def test_what_is_released_loads_as_an_adapter(tmp_path: Path) -> None:
     save_weights(path, release.state, release.header | {"model": "jepa", "size": "tiny"} | words)
     adapter = JEPAAdapter(weights=str(path))
     assert adapter.card.parameters == sum(p.numel() for p in made.objective.parameters())
-    shape: Shape = made.objective.network.shape  # type: ignore[union-attr,assignment]
+    shape: Shape = made.objective.network.shape  # type: ignore[assignment]
     assert release.header["shape"]["encoder"] == vars(shape.encoder)
     assert release.header["shape"]["predictor"] == vars(shape.predictor)

@@ -63,7 +63,7 @@ def test_no_latent_step_is_preferred(name: str) -> None:
 def test_every_step_has_the_same_tokens_in_masks(name: str) -> None:
     """Every token is seen, or hidden, as often as its position is in other steps."""
     mask = drawn(4000)[NAMES.index(name)]
-    counts = torch.bincount(mask.flatten(), minlength=TOKENS).unflatten(0, GRID).double()
+    counts = torch.bincount(mask.flatten(), minlength=TOKENS).reshape(GRID).double()
     over_time = counts.mean(dim=0, keepdim=True)
     statistic = float(((counts - over_time).square() / over_time).sum())
     freedom = TOKENS - STEP

@@ -99,7 +99,7 @@ def test_descending_it_makes_a_cloud_gaussian() -> None:
     optimiser = torch.optim.Adam([cloud], lr=0.03)
     for step in range(400):
         optimiser.zero_grad()
-        sigreg(cloud, draw_directions(4, 32, seeded(step))).backward()
+        torch.autograd.backward(sigreg(cloud, draw_directions(4, 32, seeded(step))))
         optimiser.step()
     final = cloud.detach()
     fresh = draw_directions(4, 200, seeded(9_999))
