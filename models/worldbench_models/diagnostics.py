@@ -76,8 +76,9 @@ def constants(real: Float[Tensor, "n t h w d"]) -> Constants:
 
 
 BASELINES = ("mean", "median", "copy", "still")
-"""``mean`` and ``median`` of :class:`Constants`; the latents of the last context step, copied; and
-the latents of the last context frame standing still, which also tell the step they are at."""
+"""``mean`` and ``median`` of :class:`Constants`; the latents of the last context step, copied
+(poor where latents tell the step they are at, or how long the clip is); and those of a future in
+which the last context frame stands still, which only what moves can beat."""
 
 
 @dataclass(frozen=True, eq=False)

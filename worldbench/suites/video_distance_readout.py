@@ -19,13 +19,13 @@ from worldbench.errors import DataError
 from worldbench.metrics.card import ExtractorCard
 
 VERSION = 1
-"""Raised whenever a read-out of the same latents gives other features; part of its name."""
+"""Raised whenever a read-out of the same latents gives other features; part of its name. The key of
+a record does not know it: the suite's version is raised with it."""
 
 PENALTIES = tuple(10.0 ** (half / 2) for half in range(2, -5, -1))
 """Ridge penalties tried, strongest first, in shares of the latents' total variance. None weaker
 than 1 %: directions in which real latents hardly differ are where predictions stray, and a map that
-makes much of them blows that up (to a distance a hundred times the floor, for an R² of .16 instead
-of .12)."""
+makes much of them would blow that up without bound."""
 
 _FOLDS = 4
 _ROUNDING = 1e-6  # what varies less than this, relative to its size, is float32 noise

@@ -13,9 +13,13 @@ from worldbench_models.diagnostics import BASELINES, Skills, constants, joined, 
 from worldbench_models.gates.forecast import ratio_of_sums
 from worldbench_models.gates.gate import Gate, judged, unmeasured
 from worldbench_models.gates.latents import Foresees, HasLayers, batches, encoded, foreseen
+from worldbench_models.patches import FRAMES, PATCH
 
 CONTEXTS = (4, 8, 12)
 """Frames, of 16; the worst of them counts."""
+
+SHOWN = tuple(range(PATCH[0], FRAMES, PATCH[0]))
+"""All that leave a future: those in between are measured too, and open no gate."""
 
 ENOUGH_CLIPS = 512
 
@@ -51,11 +55,13 @@ class Foresight:
         return asdict(self)
 
     def worst(self, baseline: str) -> tuple[str, Skill] | None:
-        """Returns the context with the lowest skill, and that; None if one has no value."""
-        found = [(at, each) for at, each in self.skill[baseline].items() if each is not None]
-        if not found or len(found) < len(self.skill[baseline]):
-            return None
-        return min(found, key=lambda one: one[1].value)
+        """Returns which of ``CONTEXTS`` has the lowest skill, and that; None if one has none."""
+        found = [
+            (at, each)
+            for at in map(str, CONTEXTS)
+            if (each := self.skill[baseline].get(at)) is not None
+        ]
+        return min(found, key=lambda one: one[1].value) if len(found) == len(CONTEXTS) else None
 
 
 def measure_foresight(
@@ -82,7 +88,7 @@ def measure_foresight(
     """
     scored, fit = clips[: -(-len(clips) // 2)], clips[-(-len(clips) // 2) :]
     skill: dict[str, dict[str, Skill | None]] = {baseline: {} for baseline in BASELINES}
-    for at in CONTEXTS:
+    for at in SHOWN:
         if adapter.card.legal_context(at):
             told = None if tell is None else tell(f"context of {at} frames")
             skills = _compared(adapter, scored, fit, at, batch, told)

@@ -6,7 +6,6 @@ from jaxtyping import Float
 from torch import Tensor
 
 from worldbench.adapter import Latents, NoiseBank
-from worldbench.options import one_of
 from worldbench.schema import AdapterCard, digest
 from worldbench_models import options
 from worldbench_models.jepa.estimator import Estimator
@@ -32,7 +31,9 @@ class JEPAAdapter:
     What ``predict`` foresees of a context of C frames is ``encode(video[:, C:])``, the future
     encoded alone, at the last layer, which is the default one. So a read-out that is fitted on
     ``encode`` of real futures applies to ``predict`` as it is: that is the way from its rollouts to
-    pixels, states and distances. Latents are layer-normed without gain.
+    pixels, states and distances. Latents are layer-normed without gain, and they tell how long the
+    stretch is that they were encoded in: the shipped weights have learnt contexts of 4, 8 and 12
+    frames of 16-frame clips, and foresee that remainder. Other contexts are answered, and badly.
 
     Clips of another size than its own are resized, the short side to its own and the other to the
     nearest whole patch. An odd last frame counts twice. Clips that are no finite floats in [0, 1],
@@ -43,8 +44,6 @@ class JEPAAdapter:
         weights: A weight file; ``random``; or None for those shipped in ``size``.
         size: Of shipped or random weights; a file tells its own.
         seed: Of random weights.
-        layer: Where ``encode`` takes latents by default; None is the last block of the encoder, in
-            whose space ``predict`` answers.
 
     Raises:
         UsageError: If an option is out of range or of another type.
@@ -57,22 +56,19 @@ class JEPAAdapter:
         weights: str | None = None,
         size: str = "s",
         seed: int = 0,
-        layer: str | None = None,
     ) -> None:
         options.known_size(size)
         named, seed = options.weights_name(weights), options.checked_seed(seed)
         source = origin(MODEL, named, size=size, seed=seed)
         self._side = min(source.facts.resolution)
         self.layers = layers_of(source.facts.shape.encoder.depth)
-        last = self.layers[-1]
-        self.layer = last if layer is None else one_of("adapter.layer", layer, self.layers)
         self.card = self._card(name, source.facts, trained=weights != RANDOM)
         self._network = Estimator(source)
 
     def _card(self, name: str, facts: Facts[Shape], *, trained: bool) -> AdapterCard:
         return AdapterCard(
             name=name,
-            revision=digest(["jepa", _VERSION, facts.key, self.layer]),
+            revision=digest(["jepa", _VERSION, facts.key]),
             family="predictive",
             summary="video joint-embedding predictive architecture, "
             + ("trained on the procedural worlds" if trained else "random weights"),
@@ -97,7 +93,7 @@ class JEPAAdapter:
 
         Args:
             video: Clips.
-            layer: One of ``layers``; what ``predict`` foresees is in the last.
+            layer: One of ``layers``; the last if None, and what ``predict`` foresees is there.
             noise: None or 0: nothing here was trained on noisy clips.
             seed: Changes nothing.
 
@@ -105,7 +101,7 @@ class JEPAAdapter:
             ValueError: If layer or noise does not exist.
         """
         video = checked_video(video)
-        depth = depth_at(self.layer if layer is None else layer, self.layers)
+        depth = depth_at(self.layers[-1] if layer is None else layer, self.layers)
         if noise not in (None, 0):
             raise ValueError(f"{self.card.name} knows no noise levels: None or 0, got {noise}")
         return Latents(self._network.encode(to_patches(video, self._side), depth), _STRIDE)

@@ -137,4 +137,9 @@ def warnings_of(found: dict[str, Any], clips: int) -> list[str]:
             said.append(f"after {context} frames latents do not differ from {', '.join(exact)}")
         elif min(by["median"], by["copy"]) < 0:
             said.append(f"after {context} frames predictions are worse than a constant or a copy")
+        elif by["still"] < 0:
+            said.append(
+                f"after {context} frames the latents of a still of the last one are nearer to "
+                "what came than predictions: latents hardly tell what moves"
+            )
     return [f"COLLAPSE? {each}: see 'collapse' in `worldbench show jepa`" for each in said]

@@ -76,7 +76,8 @@ def dealt(batch: int, causal: float) -> tuple[int, tuple[int, ...]]:
 
     Args:
         batch: Clips.
-        causal: Share that gets causal masks.
+        causal: Share that gets causal masks; of small batches, as near as whole clips come, and
+            the longest contexts first.
 
     Returns:
         Clips with multi-block masks (each gets one of both kinds), and with each causal context.

@@ -2,8 +2,8 @@
 
 V-JEPA (Bardes et al. 2024, arXiv 2404.08471), as small as design §11 has it. Notable:
 - where a token is in time is told by rotary angles alone, which depend on differences: a prefix or
-  a suffix encoded by itself is encoded at its true positions, and copying a latent to a later step
-  is a fair baseline. Its row and column are added to it as well: pooled latents can tell where
+  a suffix encoded by itself is encoded at its true positions. Its row and column are added to it as
+  well: pooled latents can tell where
 - latents are layer-normed without gain, context and target alike: what is predicted can take the
   place of what was seen, so rollouts go on beyond a window
 - sequences of several lengths go through as one row of tokens (:data:`~worldbench_models.blocks.

@@ -82,11 +82,13 @@ class JEPARecipe:
         self._heldout = HeldOut()
 
     def plan(self, size: str) -> Plan:
-        """Returns the DiT's batch size, and steps that take as many operations as its training."""
+        """Returns the DiT's batch size, and steps that take as many operations as its training.
+
+        Raises:
+            UsageError: If there is no such size.
+        """
         other = DiTRecipe()
         usual = other.plan(size)
-        if size not in SHAPES:
-            raise unknown_name("size", size, SHAPES, fix="size=s")
         share = other.training_flops(size) / self.training_flops(size)
         return Plan(round(usual.steps * share / 100) * 100, usual.batch_size)
 

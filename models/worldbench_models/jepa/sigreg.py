@@ -27,7 +27,8 @@ def sigreg(
     """Returns the mean Epps–Pulley statistic over projections.
 
     Near 1.06 for Gaussian latents whatever their number, ∫ (1 − e^{−t²}) e^{−t²/2} dt; where they
-    are anything else, it grows with their number. By the trapezoidal rule on [0, 5], doubled: the
+    are anything else, it grows with their number, which is that of this process: several hold each
+    their own latents to the Gaussian, more weakly. By the trapezoidal rule on [0, 5], doubled: the
     integrand is even.
     """
     n = len(latents)

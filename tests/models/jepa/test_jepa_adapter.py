@@ -45,7 +45,6 @@ def test_the_twin_is_configured_by_name_and_its_options_count() -> None:
     assert isinstance(twin, JEPAAdapter)
     assert (twin.card.name, twin.card.family) == ("jepa_random", "predictive")
     assert twin.card.training_data is None
-    assert twin.layer == twin.layers[-1]
     bigger = instantiate("adapter", compose(["adapter=jepa_random"]).adapter)
     assert bigger.card.parameters > 2 * twin.card.parameters
 
@@ -58,7 +57,6 @@ def test_the_card_says_what_the_header_said(tiny: JEPAAdapter, random_network: N
     assert (card.training_data, card.training_compute) == ("nothing", "none")
     assert card.operators == OPERATORS == ("latent_error", "latent_error_fullclip")
     assert tiny.layers == ("block1", "block2", "block3")
-    assert tiny.layer == "block3"
     assert not isinstance(tiny, Generates)
 
 
@@ -66,22 +64,21 @@ def test_whatever_changes_answers_changes_the_revision_and_the_name_does_not(
     checkpoint: Path, tmp_path: Path
 ) -> None:
     usual = JEPAAdapter(weights=str(checkpoint)).card.revision
-    assert JEPAAdapter("other", str(checkpoint), layer="block3").card.revision == usual
+    assert JEPAAdapter("other", str(checkpoint)).card.revision == usual
     weights = load_weights(checkpoint, model="jepa")
     weights.state["encoder.patch_in.bias"][0] += 1
     save_weights(tmp_path / "x.safetensors", weights.state, weights.header)
     others = [
-        JEPAAdapter(weights=str(checkpoint), layer="block1"),
         JEPAAdapter(weights=str(tmp_path / "x.safetensors")),
         *(JEPAAdapter(weights="random", size="xs", seed=seed) for seed in (0, 1)),
         JEPAAdapter(weights="random", size="s"),
     ]
-    assert len({usual} | {each.card.revision for each in others}) == 6
+    assert len({usual} | {each.card.revision for each in others}) == 5
 
 
 @pytest.mark.parametrize(
     ("option", "value"),
-    [("seed", -1), ("seed", True), ("layer", "block4"), ("layer", ""), ("size", "xxl")],
+    [("seed", -1), ("seed", True), ("size", "xxl")],
 )
 def test_options_out_of_range_are_refused_by_name(
     option: str, value: object, checkpoint: Path
