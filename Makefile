@@ -51,6 +51,7 @@ leaderboard: $(VENV)/.installed ## Score everything that reports/ shows and rebu
 
 check-leaderboard: $(VENV)/.installed ## Fail if reports/ is not what its records give
 	$(BIN)/worldbench leaderboard --check
+	$(BIN)/worldbench leaderboard --records reports/seeds/records --out reports/seeds --check
 
 ci: ## Everything that must hold, as CI runs it
 	bash .ci/run
