@@ -11,11 +11,12 @@ from torch import Tensor
 
 from worldbench.data.worlds.content import Tell
 from worldbench.errors import UsageError
-from worldbench_models.diagnostics import rank_me, ridge_r2, spread
+from worldbench_models.diagnostics import rank_me, spread
 from worldbench_models.gates.gate import Gate, judged, unmeasured
 from worldbench_models.gates.latents import HasLayers, Latent, batches, encoded
 from worldbench_models.motion import MotionClips
 from worldbench_models.patches import patchify_bytes
+from worldbench_models.ridge import ridge_r2
 
 ENOUGH_CLIPS, ENOUGH_MOTION = 1024, 512
 RANK_RATIO, READ_MORE = 3.0, 0.3

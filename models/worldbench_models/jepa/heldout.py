@@ -17,12 +17,12 @@ from worldbench_models.diagnostics import (
     constants,
     prediction_skill,
     rank_me,
-    ridge_r2,
     spread,
 )
 from worldbench_models.jepa.network import JEPA
 from worldbench_models.motion import MotionClips, single_object_clips
 from worldbench_models.patches import PATCH, patchify_bytes
+from worldbench_models.ridge import ridge_r2
 from worldbench_models.training.pool import HELDOUT
 
 logger = logging.getLogger(__name__)
