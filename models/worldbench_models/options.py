@@ -1,9 +1,9 @@
-"""What the reference models' adapters can be told, checked value by value.
+"""What the reference models' adapters and recipes can be told, checked value by value.
 
 Options come from YAML and the command line, so a value may be of any type.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from worldbench.errors import UsageError, unknown_name
 from worldbench.options import at_least
@@ -43,6 +43,27 @@ def share(option: str, value: object) -> float:
     if number is None or not 0 <= number <= 1:
         raise _refused(option, value, "a number in [0, 1]", f"adapter.{option}=0.3")
     return number
+
+
+def recipe_numbers(model: str, options: Mapping[str, tuple[object, float]]) -> None:
+    """Refuses a recipe's options that are no numbers from 0 to the highest that each allows.
+
+    Args:
+        model: The model, for the message.
+        options: Value and highest value by the option's name.
+
+    Raises:
+        UsageError: For the first that is anything else.
+    """
+    for option, (value, highest) in options.items():
+        number = isinstance(value, int | float) and not isinstance(value, bool)
+        if not (number and 0 <= value <= highest):  # type: ignore[operator]
+            raise UsageError(
+                f"model.{option} is out of range",
+                seen=value,
+                accepted=f"a number from 0 to {highest:g}",
+                fix=f"worldbench show {model}",
+            )
 
 
 def noise_levels(value: object) -> tuple[float, ...]:

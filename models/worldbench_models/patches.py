@@ -1,6 +1,7 @@
 """Between clips and tokens: a clip is cut into patches of 2 frames × 8 × 8 pixels."""
 
-from jaxtyping import Float, UInt8
+import torch
+from jaxtyping import Bool, Float, UInt8
 from torch import Tensor
 
 PATCH = (2, 8, 8)
@@ -8,6 +9,9 @@ PATCH = (2, 8, 8)
 
 FRAMES, FPS, RESOLUTION = 16, 8.0, (64, 64)
 """The clips that every model here is trained on."""
+
+FORMAT = {"frames": FRAMES, "fps": FPS, "resolution": list(RESOLUTION)}
+"""The same, as the headers of weight files say it."""
 
 GRID = (FRAMES // PATCH[0], RESOLUTION[0] // PATCH[1], RESOLUTION[1] // PATCH[2])
 """Their latent steps, rows and columns of tokens."""
@@ -38,6 +42,13 @@ def unpatchify(patches: Float[Tensor, "b t2 h8 w8 p"]) -> Float[Tensor, "b t 3 h
     return grid.permute(0, 1, 4, 7, 2, 5, 3, 6).reshape(
         b, t * PATCH[0], 3, h * PATCH[1], w * PATCH[2]
     )
+
+
+def in_mirror(
+    clips: UInt8[Tensor, "b t h w 3"], chosen: Bool[Tensor, " b"]
+) -> UInt8[Tensor, "b t h w 3"]:
+    """Shows the chosen clips in the mirror: the worlds have no preferred side."""
+    return torch.where(chosen[:, None, None, None, None], clips.flip(3), clips)
 
 
 def patchify_bytes(clips: UInt8[Tensor, "b t h w 3"]) -> Float[Tensor, "b t2 h8 w8 p"]:

@@ -11,7 +11,7 @@ from jaxtyping import Bool, Float, UInt8
 from torch import Tensor, nn
 
 from worldbench_models.dit.network import DiT
-from worldbench_models.patches import patchify_bytes
+from worldbench_models.patches import in_mirror, patchify_bytes
 
 NEAREST = 0.05
 """The least 1 − t that errors are divided by: near the clean end they would weigh infinitely."""
@@ -87,10 +87,9 @@ class FlowLoss(nn.Module):
             clips: Stored clips.
             levels: Noise level of each latent step; 1 for a clean prefix.
             noise: Standard normal noise in patches.
-            mirrored: Which clips are shown in the mirror: the worlds have no preferred side.
+            mirrored: Which clips are shown in the mirror.
         """
-        shown = torch.where(mirrored[:, None, None, None, None], clips.flip(3), clips)
-        clean = patchify_bytes(shown)
+        clean = patchify_bytes(in_mirror(clips, mirrored))
         estimate = self.network(noised(clean, noise, levels), levels)
         error = (estimate - clean).square().mean(dim=(2, 3, 4))
         weight = (levels < 1) / (1 - levels).clamp(min=NEAREST).square()

@@ -6,23 +6,22 @@ import torch
 from jaxtyping import Float, UInt8
 from torch import Tensor, nn
 
-from worldbench.errors import UsageError, unknown_name
+from worldbench.errors import unknown_name
 from worldbench_models.blocks import SIZES
 from worldbench_models.dit.flow import FlowLoss, draw_levels, noised
 from worldbench_models.dit.network import DiT
 from worldbench_models.dit.sampler import sample
+from worldbench_models.options import recipe_numbers
 from worldbench_models.patches import (
-    FPS,
-    FRAMES,
+    FORMAT,
     GRID,
     PATCH,
-    RESOLUTION,
     VALUES,
     patchify_bytes,
     unpatchify,
 )
 from worldbench_models.training.compute import TRAINING_PASSES, count_flops
-from worldbench_models.training.optimiser import optimisers, trapezoid
+from worldbench_models.training.optimiser import optimisers, parted, trapezoid
 from worldbench_models.training.recipe import Plan, Release
 
 _PLANS = {
@@ -61,21 +60,14 @@ class DiTRecipe:
         decay: float = 0.3,
         ema: float = 0.999,
     ) -> None:
-        for option, seen, highest in [
-            ("learning_rate", learning_rate, 1.0),
-            ("adamw_learning_rate", adamw_learning_rate, 1.0),
-            ("warmup", warmup, 1e9),
-            ("decay", decay, 1.0),
-            ("ema", ema, 1.0),
-        ]:
-            number = isinstance(seen, int | float) and not isinstance(seen, bool)
-            if not (number and 0 <= seen <= highest):
-                raise UsageError(
-                    f"model.{option} is out of range",
-                    seen=seen,
-                    accepted=f"a number from 0 to {highest:g}",
-                    fix="worldbench show dit",
-                )
+        numbers = {
+            "learning_rate": (learning_rate, 1.0),
+            "adamw_learning_rate": (adamw_learning_rate, 1.0),
+            "warmup": (warmup, 1e9),
+            "decay": (decay, 1.0),
+            "ema": (ema, 1.0),
+        }
+        recipe_numbers("dit", numbers)
         self.learning_rate, self.adamw_learning_rate = learning_rate, adamw_learning_rate
         self.warmup, self.decay, self.ema_decay = warmup, decay, ema
 
@@ -105,12 +97,8 @@ class DiTRecipe:
     def optimisers(self, objective: nn.Module) -> list[torch.optim.Optimizer]:
         """Gives the matrices of the blocks to Muon, the rest to AdamW."""
         network = _network(objective)
-        matrices = [m.weight for m in network.blocks.modules() if isinstance(m, nn.Linear)]
-        taken = {id(matrix) for matrix in matrices}
-        others = [p for p in network.parameters() if id(p) not in taken]
         return optimisers(
-            matrices,
-            others,
+            *parted(network, [network.blocks]),
             learning_rate=self.learning_rate,
             adamw_learning_rate=self.adamw_learning_rate,
         )
@@ -161,13 +149,7 @@ class DiTRecipe:
     def release(self, objective: nn.Module, size: str) -> Release:
         """Returns the network's weights and shape."""
         network = _network(objective)
-        header = {
-            "shape": vars(network.size),
-            "frames": FRAMES,
-            "fps": FPS,
-            "resolution": list(RESOLUTION),
-        }
-        return Release(dict(network.state_dict()), header)
+        return Release(dict(network.state_dict()), {"shape": vars(network.size), **FORMAT})
 
 
 def _network(objective: nn.Module) -> DiT:

@@ -16,10 +16,10 @@ from jaxtyping import Bool, Float, Int64, UInt8
 from torch import Tensor, nn
 
 from worldbench_models.blocks import Groups
-from worldbench_models.jepa.masks import TOKENS, View, dealt, views
-from worldbench_models.jepa.network import JEPA
+from worldbench_models.jepa.masks import TOKENS, View, views
+from worldbench_models.jepa.network import CAUSAL, JEPA
 from worldbench_models.jepa.sigreg import sigreg
-from worldbench_models.patches import GRID, patchify_bytes
+from worldbench_models.patches import GRID, in_mirror, patchify_bytes
 
 _EVERY = 61  # SIGReg looks at one latent in so many, since neighbours are alike; prime: anywhere
 
@@ -47,7 +47,7 @@ class PredictionLoss(nn.Module):
 
         Args:
             clips: Stored clips.
-            mirrored: Which are shown in the mirror: the worlds have no preferred side.
+            mirrored: Which are shown in the mirror.
             drawn: The four of :func:`~worldbench_models.jepa.masks.draw_masks`; then the targets
                 of :class:`Teacher`, or with a regulariser its directions.
         """
@@ -55,7 +55,7 @@ class PredictionLoss(nn.Module):
         patches = tokens_of(clips, mirrored)
         if self.regulariser is None:
             return self._error(patches, asked, drawn[4])
-        targets, latents = taught(self.network, patches, asked, self.causal)
+        targets, latents = taught(self.network, patches, asked)
         some = latents[::_EVERY]
         error = self._error(patches, asked, targets)
         return (1 - self.regulariser) * error + self.regulariser * sigreg(some, drawn[4])
@@ -120,44 +120,37 @@ class Teacher(nn.Module):
     ) -> tuple[Float[Tensor, "total d"]]:
         """Returns the latents of all hidden tokens in a row, view by view."""
         asked = views(len(clips), self.causal, drawn)
-        return (taught(self.network, tokens_of(clips, mirrored), asked, self.causal)[0],)
+        return (taught(self.network, tokens_of(clips, mirrored), asked)[0],)
 
 
 def taught(
-    network: JEPA, patches: Float[Tensor, "b n p"], asked: list[View], causal: float
+    network: JEPA, patches: Float[Tensor, "b n p"], asked: list[View]
 ) -> tuple[Float[Tensor, "total width"], Float[Tensor, "many width"]]:
     """Encodes whole clips for multi-block masks, and for causal ones the hidden future alone.
 
     Returns:
         The latents of all hidden tokens in a row, view by view; and all latents there are.
     """
-    whole, _ = dealt(len(patches), causal)
-    numbers = torch.arange(TOKENS, device=patches.device)
-    index, groups = [numbers.expand(whole, TOKENS)], [(whole, TOKENS)]
-    for view in asked:
-        if view.first >= whole:
-            index.append(view.hidden)
-            groups.append((view.clips, view.hidden.shape[1]))
-    firsts = [0, *(view.first for view in asked if view.first >= whole)]
-    kept = [i for i, (clips, _) in enumerate(groups) if clips]
-    row = torch.cat([_rows(patches, firsts[i], index[i]) for i in kept])
-    places = network.places(GRID).at(torch.cat([index[i].flatten() for i in kept]))
-    latents = network.encoder(row, places, tuple(groups[i] for i in kept))
+    blocks = [view for view in asked if view.kind != CAUSAL]
+    whole = blocks[0].clips if blocks else 0  # every kind of blocks masks the same clips
+    stretches = [(view.first, view.hidden) for view in asked if view.kind == CAUSAL]
+    if blocks:
+        every = torch.arange(TOKENS, device=patches.device).expand(whole, TOKENS)
+        stretches = [(0, every), *stretches]
+    row = torch.cat([_rows(patches, first, index) for first, index in stretches])
+    places = network.places(GRID).at(torch.cat([index.flatten() for _, index in stretches]))
+    groups: Groups = tuple((index.shape[0], index.shape[1]) for _, index in stretches)
+    latents = network.encoder(row, places, groups)
     full, rest = latents[: whole * TOKENS], latents[whole * TOKENS :]
-    multi = [
-        _rows(full.reshape(whole, TOKENS, -1), 0, view.hidden)
-        for view in asked
-        if view.first < whole
-    ]
-    return torch.cat([*multi, rest]), latents
+    hidden = [_rows(full.reshape(whole, TOKENS, -1), 0, view.hidden) for view in blocks]
+    return torch.cat([*hidden, rest]), latents
 
 
 def tokens_of(
     clips: UInt8[Tensor, "b frames height width 3"], mirrored: Bool[Tensor, " b"]
 ) -> Float[Tensor, "b n p"]:
     """Cuts stored clips, some of them mirrored, into the patches of their tokens."""
-    shown = torch.where(mirrored[:, None, None, None, None], clips.flip(3), clips)
-    return patchify_bytes(shown).flatten(1, 3)
+    return patchify_bytes(in_mirror(clips, mirrored)).flatten(1, 3)
 
 
 def _rows(

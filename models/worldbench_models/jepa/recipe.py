@@ -7,16 +7,17 @@ import torch
 from jaxtyping import UInt8
 from torch import Tensor, nn
 
-from worldbench.errors import UsageError, unknown_name
+from worldbench.errors import unknown_name
 from worldbench_models.dit.recipe import DiTRecipe
 from worldbench_models.jepa.heldout import HeldOut
 from worldbench_models.jepa.loss import PredictionLoss, Teacher
 from worldbench_models.jepa.masks import MULTI, dealt, draw_masks
 from worldbench_models.jepa.network import JEPA, SHAPES
 from worldbench_models.jepa.sigreg import draw_directions
-from worldbench_models.patches import FPS, FRAMES, GRID, PATCH, RESOLUTION, VALUES
+from worldbench_models.options import recipe_numbers
+from worldbench_models.patches import FORMAT, FRAMES, GRID, PATCH, RESOLUTION, VALUES
 from worldbench_models.training.compute import TRAINING_PASSES, count_flops
-from worldbench_models.training.optimiser import cosine, optimisers
+from worldbench_models.training.optimiser import cosine, optimisers, parted
 from worldbench_models.training.recipe import Plan, Release
 
 COLLAPSE = ("ema", "sigreg")
@@ -57,24 +58,17 @@ class JEPARecipe:
     ) -> None:
         if collapse not in COLLAPSE:
             raise unknown_name("model.collapse", collapse, COLLAPSE, fix="model.collapse=ema")
-        for option, seen in [
-            ("learning_rate", learning_rate),
-            ("adamw_learning_rate", adamw_learning_rate),
-            ("warmup", warmup),
-            ("cosine", cosine),
-            ("causal", causal),
-            ("ema_start", ema_start),
-            ("ema_end", ema_end),
-            ("sigreg", sigreg),
-        ]:
-            number = isinstance(seen, int | float) and not isinstance(seen, bool)
-            if not (number and 0 <= seen <= 1):
-                raise UsageError(
-                    f"model.{option} is out of range",
-                    seen=seen,
-                    accepted="a number from 0 to 1",
-                    fix="worldbench show jepa",
-                )
+        shares = {
+            "learning_rate": learning_rate,
+            "adamw_learning_rate": adamw_learning_rate,
+            "warmup": warmup,
+            "cosine": cosine,
+            "causal": causal,
+            "ema_start": ema_start,
+            "ema_end": ema_end,
+            "sigreg": sigreg,
+        }
+        recipe_numbers("jepa", {option: (value, 1.0) for option, value in shares.items()})
         self.collapse, self.regulariser = collapse, sigreg
         self.learning_rate, self.adamw_learning_rate = learning_rate, adamw_learning_rate
         self.warmup, self.cosine, self.causal = warmup, cosine, causal
@@ -118,13 +112,8 @@ class JEPARecipe:
     def optimisers(self, objective: nn.Module) -> list[torch.optim.Optimizer]:
         """Gives the matrices of the blocks to Muon, the rest to AdamW."""
         network = _network(objective)
-        blocks = [*network.encoder.blocks, *network.predictor.blocks]
-        matrices = [m.weight for b in blocks for m in b.modules() if isinstance(m, nn.Linear)]
-        taken = {id(matrix) for matrix in matrices}
-        others = [p for p in network.parameters() if id(p) not in taken]
         return optimisers(
-            matrices,
-            others,
+            *parted(network, [network.encoder.blocks, network.predictor.blocks]),
             learning_rate=self.learning_rate,
             adamw_learning_rate=self.adamw_learning_rate,
         )
@@ -181,13 +170,7 @@ class JEPARecipe:
     def release(self, objective: nn.Module, size: str) -> Release:
         """Returns the weights of encoder and predictor, and their shape."""
         network = _network(objective)
-        header = {
-            "shape": asdict(network.shape),
-            "frames": FRAMES,
-            "fps": FPS,
-            "resolution": list(RESOLUTION),
-        }
-        return Release(dict(network.state_dict()), header)
+        return Release(dict(network.state_dict()), {"shape": asdict(network.shape), **FORMAT})
 
 
 def _network(objective: nn.Module) -> JEPA:

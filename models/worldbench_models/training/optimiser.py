@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Sequence
 
 import torch
 from jaxtyping import Float
-from torch import Tensor
+from torch import Tensor, nn
 
 _COEFFICIENTS = (3.4445, -4.7750, 2.0315)
 _STEPS = 5
@@ -94,6 +94,16 @@ def optimisers(
         rest, adamw_learning_rate, betas=(0.9, 0.95), weight_decay=0.0, fused=fused
     )
     return [Muon(matrices, learning_rate), adamw]
+
+
+def parted(
+    network: nn.Module, stacks: Iterable[nn.Module]
+) -> tuple[list[Tensor], list[Tensor]]:
+    """Parts a network's parameters: the matrices of its stacks of blocks, and everything else."""
+    layers = [m for stack in stacks for m in stack.modules() if isinstance(m, nn.Linear)]
+    matrices = [layer.weight for layer in layers]
+    taken = {id(matrix) for matrix in matrices}
+    return matrices, [p for p in network.parameters() if id(p) not in taken]
 
 
 def trapezoid(step: int, steps: int, warmup: int, decay: float) -> float:
