@@ -3,6 +3,7 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
 from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
@@ -139,6 +140,15 @@ def test_an_interrupted_run_resumes_with_the_very_same_losses(
     assert (other.out / name).read_bytes() == (settings.out / name).read_bytes()
 
 
+@pytest.fixture
+def interruptible() -> Iterator[None]:
+    """Has SIGINT handled as usual: whoever is started in a script's background ignores it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("interruptible")
 def test_a_second_interrupt_stops_at_once_and_saves_nothing_half_done(settings: Settings) -> None:
     class Impatient(Interrupted):
         def _count(self, left: int | None) -> int | None:
