@@ -96,9 +96,7 @@ def optimisers(
     return [Muon(matrices, learning_rate), adamw]
 
 
-def parted(
-    network: nn.Module, stacks: Iterable[nn.Module]
-) -> tuple[list[Tensor], list[Tensor]]:
+def parted(network: nn.Module, stacks: Iterable[nn.Module]) -> tuple[list[Tensor], list[Tensor]]:
     """Parts a network's parameters: the matrices of its stacks of blocks, and everything else."""
     layers = [m for stack in stacks for m in stack.modules() if isinstance(m, nn.Linear)]
     matrices = [layer.weight for layer in layers]
