@@ -20,9 +20,12 @@ from worldbench.schema import (
     MetricResult,
     Provenance,
     Record,
+    Scalar,
     SuiteInfo,
     digest,
 )
+
+Metrics = tuple[MetricResult, ...]
 
 EXTRACTOR = "effnetlite0-dt-pca64"
 CLUSTERS, PER_CLUSTER = 40, 2
@@ -143,6 +146,73 @@ class Tree:
             result("psnr", QUALITY[name] - 1, 0.6, unit="dB", factors={"tier": "hard"}),
         )
         return self.add(self.card(name, version), metrics, table, **changes)
+
+
+OPERATORS = {"dit": "denoising_error", "jepa": "latent_error"}
+
+
+def quads(name: str, able: float, hidden: tuple[int, ...] = (4, 5, 6, 8, 10, 12)) -> Metrics:
+    """What a record of matched quads holds: headline, controls, and breakdowns of the headline.
+
+    Args:
+        name: Of the adapter; its beginning says by which operator it is asked.
+        able: 0 at chance, 1 at the ceiling on the easiest level.
+        hidden: Levels of the duration; the one of 10 frames could not be asked.
+    """
+    operator = OPERATORS.get(name.split("_")[0], "sample_distance")
+    asked = {"violation": "presence", "condition": "occluded", "operator": operator}
+
+    def accuracy(ease: float, clusters: int = 40, **factors: Scalar) -> MetricResult:
+        value = 0.5 + 0.5 * able * ease
+        half = 0.01 + 1.2 * math.sqrt(value * (1.001 - value) / clusters)
+        ends = {"low": max(value - half, 0.0), "high": min(value + half, 1.0)}
+        counts = {"n": 2 * clusters, "clusters": clusters}
+        return result("pair_accuracy", value, None, factors=asked | factors, **ends, **counts)
+
+    def unasked(**factors: Scalar) -> MetricResult:
+        given = {"status": "skipped", "reason": "no boundary between 9 and 11", "n": 0}
+        return result("pair_accuracy", None, factors=asked | factors, **given)
+
+    curve = [
+        unasked(hidden=level)
+        if level == 10
+        else accuracy(1 - 0.07 * (level - 4), 60 - 4 * level, hidden=level)
+        for level in hidden
+    ]
+    return (
+        accuracy(0.7).model_copy(update={"headline": True}),
+        result("visible_control", 1.0 if able else 0.5, 0.0),
+        result("both_possible_control", 0.49, 0.04),
+        result("tied", 0.0 if able else 1.0, 0.0, higher_is_better=False),
+        result("rollout_skill", 1.3 * able - 0.2, 0.1, factors={"extractor": "own"}),
+        *(accuracy(ease, tier=tier) for tier, ease in (("easy", 1.0), ("hard", 0.4))),
+        *(accuracy(0.9 - 0.2 * level, distractors=level) for level in range(3)),
+        *curve,
+        *(
+            result("bag_accuracy", 0.5, 0.0, factors={"scorer": scorer})
+            for scorer in ("constant", "mean_of_context", "last_of_context")
+        ),
+    )
+
+
+@pytest.fixture
+def make_quads() -> Callable[..., Metrics]:
+    return quads
+
+
+@pytest.fixture
+def permanence(tree: Tree) -> Path:
+    """Both schools with their twins, floors and the real future on matched quads; one skipped."""
+    able = {"dit": 0.95, "jepa": 0.9, "dit_random": 0.05, "jepa_random": -0.04}
+    able |= {"copy_last": 0.0, "context_mean": 0.0, "linear_flow": 0.3, "real_future": 1.0}
+    families = {"dit": "generative", "jepa": "predictive", "real_future": "oracle"}
+    for name, ability in able.items():
+        family = families.get(name.removesuffix("_random"), "baseline")
+        tree.add(tree.card(name, family=family), quads(name, ability), suite="permanence")
+    card = tree.card("clip_scorer", family="predictive")
+    reason = "it can't be asked how surprised it is"
+    tree.add(card, status="skipped", reason=reason, suite="permanence")
+    return tree.root
 
 
 @pytest.fixture

@@ -2,6 +2,7 @@
 
 import shutil
 from collections.abc import Iterator
+from itertools import pairwise
 
 import pytest
 
@@ -38,8 +39,19 @@ def address(tree, tmp_path) -> str:
     return (tmp_path / "out" / "site" / "index.html").as_uri()
 
 
+@pytest.fixture
+def curved(permanence, tree, make_quads, tmp_path) -> str:
+    """A page with curves of eleven adapters, of which one has the longest of names."""
+    for name, able in (("a" * 64, 0.7), ("dit_m", 0.65), ("jepa_m", 0.6)):
+        tree.add(tree.card(name), make_quads(name, able), suite="permanence")
+    write(build(permanence), tmp_path / "out")
+    return (tmp_path / "out" / "site" / "index.html").as_uri()
+
+
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_the_page_is_quiet_inert_and_never_wider_than_the_screen(browser, address, scheme):
+@pytest.mark.parametrize("pages", ["address", "curved"])
+def test_the_page_is_quiet_inert_and_never_wider_than_the_screen(browser, request, pages, scheme):
+    address = request.getfixturevalue(pages)
     page = browser.new_page(color_scheme=scheme)
     said, asked, alerts = [], [], []
     page.on("console", lambda message: said.append(message.text))
@@ -94,3 +106,42 @@ def test_the_page_reads_the_same_without_scripts(browser, address):
     assert page.locator(FIRST_ADAPTER).first.inner_text().startswith("real_future")
     assert page.locator("th button:enabled").count() == 0
     context.close()
+
+
+def boxes(page, selector: str) -> list[dict[str, float]]:
+    return [found.bounding_box() for found in page.locator(selector).all()]
+
+
+def test_labels_of_a_curve_stand_beside_it_apart_and_below_it_on_a_phone(browser, curved):
+    page = browser.new_page()
+    page.goto(curved)
+    for width, beside in ((1600, True), (700, True), (500, False), (320, False)):
+        page.set_viewport_size({"width": width, "height": 900})
+        plot = page.locator(".curve svg[role=img]").first.bounding_box()
+        labels = sorted(boxes(page, ".curve:first-child .ends li"), key=lambda box: box["y"])
+        assert len(labels) == 11
+        for box in labels:
+            assert (box["x"] > plot["x"] + plot["width"]) == beside
+            assert (box["y"] >= plot["y"] + plot["height"]) != beside
+            assert box["x"] + box["width"] <= width
+        if beside:
+            assert all(a["y"] + a["height"] <= b["y"] + 0.5 for a, b in pairwise(labels))
+    page.close()
+
+
+def test_a_point_tells_its_numbers_and_its_link_opens_the_table(browser, curved):
+    page = browser.new_page(viewport={"width": 1280, "height": 900})
+    page.goto(curved)
+    point = page.locator(".curve >> nth=1 >> g g", has_text="dit (denoising_error), hidden = 12")
+    point.scroll_into_view_if_needed()
+    box = point.locator("use").bounding_box()
+    under = "([x, y]) => document.elementFromPoint(x, y).closest('g').querySelector('title')"
+    middle = [box["x"] + box["width"] / 2, box["y"] + box["height"] / 2]
+    assert "n = 24 in 12 clusters" in page.evaluate(f"{under}.textContent", middle)
+    table = page.locator("details .scroll table")
+    assert not table.is_visible()
+    page.locator(".curve >> nth=1 >> a").press("Enter")
+    table.wait_for(state="visible")
+    assert "hidden = 10" in table.inner_text()
+    assert "skipped" in table.inner_text()
+    page.close()

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from worldbench.leaderboard import text
 from worldbench.leaderboard.board import Anchor, Cell, Column, Row, Section
+from worldbench.leaderboard.scales import target
 from worldbench.leaderboard.ticks import round_multiples
 
 _LEFT, _RIGHT = 2.0, 98.0
@@ -57,6 +58,7 @@ class Chart:
     ticks: tuple[Line, ...]
     floor: Line | None
     ceiling: Line | None
+    target: Line | None
 
 
 def chart(section: Section, index: int) -> Chart | None:
@@ -74,20 +76,29 @@ def chart(section: Section, index: int) -> Chart | None:
     drawn = [(row, cell) for row, cell in measured if cell.value is not None]
     if not drawn:
         return None
+    wanted = target(column)
     low, high, ticks = _domain(column, [cell for _, cell in drawn])
     marks = tuple(
         _mark(row, cell, _TOP + _ROW * i + 28, low, high) for i, (row, cell) in enumerate(drawn)
     )
     return Chart(
         heading=text.heading(column),
-        better="higher is better →" if column.higher_is_better else "← lower is better",
+        better=_better(column),
         said="; ".join(f"{mark.name} {mark.said}" for mark in marks),
         height=_TOP + _ROW * len(marks) + _BOTTOM,
         marks=marks,
         ticks=tuple(_line(tick, number, low, high, 0.04) for tick, number in ticks),
         floor=_anchor("floor", column.floor, low, high),
         ceiling=_anchor("ceiling", column.ceiling, low, high),
+        target=None if wanted is None else _line(wanted, text.better(column), low, high, 0.2),
     )
+
+
+def _better(column: Column) -> str:
+    said = text.better(column)
+    if target(column) is not None:
+        return said
+    return f"{said} →" if column.higher_is_better else f"← {said}"
 
 
 def _mark(row: Row, cell: Cell, y: int, low: float, high: float) -> Mark:
@@ -112,7 +123,7 @@ def _domain(column: Column, cells: list[Cell]) -> tuple[float, float, list[tuple
     """Returns the range shown and its ticks, at multiples of 1, 2 or 5 times a power of ten."""
     given = [edge for cell in cells for edge in (cell.value, cell.low, cell.high)]
     given += [anchor.value for anchor in (column.floor, column.ceiling) if anchor]
-    values = [value for value in given if value is not None]
+    values = [value for value in (*given, target(column)) if value is not None]
     low, high = min(values), max(values)
     if column.floor and column.ceiling:
         floor, ceiling = column.floor.value, column.ceiling.value

@@ -1,13 +1,16 @@
 """Which metrics stand side by side: the columns of a section and the cells of a record in them."""
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 
 from worldbench.errors import RecordError
 from worldbench.leaderboard.board import Cell, Column
 from worldbench.schema import Body, MetricResult, Scalar
 
 ColumnKey = tuple[str, tuple[tuple[str, Scalar], ...], bool]
+
+OPERATOR = "operator"
+"""The factor in which adapters of different schools differ where they answer the same question."""
 
 
 def is_main(metric: MetricResult) -> bool:
@@ -18,9 +21,11 @@ def is_main(metric: MetricResult) -> bool:
 class Layout:
     """The columns and breakdowns of a section, shared by all of its records.
 
-    Headline metrics of one name share a column even where a factor other than the extractor
-    differs, because adapters of different schools compute the same question by different operators;
-    the factor is then told in the cell. Where one record holds several of them, each has a column.
+    Adapters of different schools compute the same question by different operators, so that headline
+    metrics of one name share a column, and their breakdowns a line, whatever the operator; the cell
+    tells it. Only the operator of a record's headline is shared: a second opinion by another one
+    has a line of its own. Where records disagree on another factor of a headline, the cell tells
+    that too; where one record holds several headline metrics of a name, each has a column.
 
     Args:
         bodies: The records of the section, in an order that does not depend on files.
@@ -31,20 +36,15 @@ class Layout:
     """
 
     def __init__(self, bodies: Sequence[Body]) -> None:
-        self._split = {
-            name
-            for body in bodies
-            for name, count in Counter(
-                (m.label, m.headline) for m in body.metrics if is_main(m)
-            ).items()
-            if count > 1
-        }
+        mains = [[metric for metric in body.metrics if is_main(metric)] for body in bodies]
+        self._split = _twice(mains, lambda metric: (metric.label, metric.headline))
+        self._operators_split = _twice(mains, lambda metric: _without_operator(_whole(metric)))
+        self._agreed = _agreed(mains)
         main: dict[ColumnKey, Column] = {}
         rest: dict[ColumnKey, Column] = {}
         for body in bodies:
-            for metric in body.metrics:
+            for metric, key in self._keys(body):
                 place = main if is_main(metric) else rest
-                key = self._key(metric)
                 known = place.setdefault(key, _column(key, metric))
                 _agree(known, metric, body)
         main = dict(sorted(main.items(), key=lambda item: not item[1].headline))
@@ -52,10 +52,27 @@ class Layout:
         self.columns = tuple(main.values())
         self.breakdowns = tuple(rest.values())
 
-    def _key(self, metric: MetricResult) -> ColumnKey:
-        whole = not is_main(metric) or (metric.label, metric.headline) in self._split
-        kept = {k: v for k, v in metric.factors.items() if whole or k == "extractor"}
-        return metric.name, tuple(sorted(kept.items())), metric.headline
+    def _keys(self, body: Body) -> Iterator[tuple[MetricResult, ColumnKey]]:
+        """Yields a record's metrics, each with the column or breakdown that it stands in."""
+        operators = {m.factors[OPERATOR] for m in body.metrics if m.headline and _asked(m)}
+        own = operators.pop() if len(operators) == 1 else None
+        held = {_whole(metric) for metric in body.metrics}
+        for metric in body.metrics:
+            key = _whole(metric)
+            shared = _without_operator(key)
+            if is_main(metric):
+                key = self._main_key(metric)
+            elif _asked(metric) and metric.factors[OPERATOR] == own and shared not in held:
+                key = shared
+            yield metric, key
+
+    def _main_key(self, metric: MetricResult) -> ColumnKey:
+        name, factors, headline = _whole(metric)
+        if (metric.label, headline) not in self._split:
+            agreed = self._agreed[metric.label, headline]
+            return name, tuple(item for item in factors if item in agreed), headline
+        shared = _without_operator((name, factors, headline))
+        return (name, factors, headline) if shared in self._operators_split else shared
 
     def cells(self, body: Body) -> tuple[Cell, ...]:
         """Returns a record's cells, one per column."""
@@ -69,8 +86,7 @@ class Layout:
         if body.status != "ok":
             return tuple(Cell(body.status, body.reason) for _ in places)
         found: dict[ColumnKey, MetricResult] = {}
-        for metric in body.metrics:
-            key = self._key(metric)
+        for metric, key in self._keys(body):
             if key in found:
                 raise RecordError(
                     f"a record of {body.adapter.name} holds the same metric twice",
@@ -79,7 +95,41 @@ class Layout:
                     fix="run the cell again with overwrite=true",
                 )
             found[key] = metric
-        return tuple(_cell(found.get(key), dict(key[1])) for key in places)
+        # What one record asks as a second opinion may be another one's headline operator.
+        named = {_whole(metric): metric for metric in body.metrics}
+        return tuple(_cell(found.get(key) or named.get(key), dict(key[1])) for key in places)
+
+
+def _whole(metric: MetricResult) -> ColumnKey:
+    return metric.name, tuple(sorted(metric.factors.items())), metric.headline
+
+
+def _without_operator(key: ColumnKey) -> ColumnKey:
+    name, factors, headline = key
+    return name, tuple(item for item in factors if item[0] != OPERATOR), headline
+
+
+def _asked(metric: MetricResult) -> bool:
+    return OPERATOR in metric.factors
+
+
+def _twice(
+    mains: Iterable[Sequence[MetricResult]], key: Callable[[MetricResult], Hashable]
+) -> set[Hashable]:
+    """Returns the keys that some record holds more than once."""
+    counted = (Counter(map(key, metrics)) for metrics in mains)
+    return {held for counts in counted for held, count in counts.items() if count > 1}
+
+
+def _agreed(
+    mains: Iterable[Iterable[MetricResult]],
+) -> dict[tuple[str, bool], set[tuple[str, Scalar]]]:
+    """Returns the factors, but for the operator, that all records give a metric alike."""
+    agreed: dict[tuple[str, bool], set[tuple[str, Scalar]]] = {}
+    for metric in (metric for metrics in mains for metric in metrics):
+        items = set(_without_operator(_whole(metric))[1])
+        agreed.setdefault((metric.label, metric.headline), items).intersection_update(items)
+    return agreed
 
 
 def factor_text(factors: Iterable[tuple[str, Scalar]]) -> str:

@@ -4,7 +4,9 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from worldbench.leaderboard import text
 from worldbench.leaderboard.board import Board
+from worldbench.leaderboard.breakdowns import groups
 from worldbench.leaderboard.chart import chart
+from worldbench.leaderboard.curves import curves
 
 
 def render(board: Board) -> str:
@@ -23,4 +25,10 @@ def render(board: Board) -> str:
         for section in board.sections
     }
     template = environment.get_template("site.html.j2")
-    return template.render(board=board, charts=charts, text=text)
+    return template.render(
+        board=board,
+        charts=charts,
+        curves={section.key: curves(section) for section in board.sections},
+        groups={section.key: groups(section) for section in board.sections},
+        text=text,
+    )

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Sequence
 
 from worldbench.leaderboard import text
 from worldbench.leaderboard.board import Board, Cell, Column, Entry, Row, Section
+from worldbench.leaderboard.breakdowns import Group, groups
 
 _SPECIAL = re.compile(r"([\\`*_\[\]|~$#])")
 
@@ -61,13 +62,7 @@ def _section(section: Section) -> list[str]:
     notes = [f"- {escape(subject)}: {escape(said)}" for subject, said in text.notes(section)]
     if notes:
         parts.append("\n".join(notes))
-    if section.breakdowns:
-        heads = ["metric", *(_row_name(row) for row in section.rows)]
-        rows = [
-            [_head(column), *(_cell(row.details[i]) for row in section.rows)]
-            for i, column in enumerate(section.breakdowns)
-        ]
-        parts.append(_folded(f"Breakdowns ({len(rows)})", _table(heads, rows)))
+    parts.extend(_breakdowns(section, group) for group in groups(section))
     lines = [f"- {escape(name)}: {escape(value)}" for name, value in text.protocol(section)]
     parts.append(_folded(f"Protocol ({section.key[:12]})", "\n".join(lines)))
     reasons = text.excluded(section)
@@ -75,6 +70,21 @@ def _section(section: Section) -> list[str]:
         lines = [f"- {count}: {escape(reason)}" for reason, count in reasons]
         parts.append(_folded(f"Excluded inputs ({sum(n for _, n in reasons)})", "\n".join(lines)))
     return parts
+
+
+def _breakdowns(section: Section, group: Group) -> str:
+    count = f"({len(group.lines)})"
+    shown = [row for row in section.rows if row.status == "ok" or not group.name]
+    heads = ["metric", *(_row_name(row) for row in shown)]
+    lines = [[escape(said), *(_cell(row.details[i]) for row in shown)] for said, i in group.lines]
+    if not group.name:
+        return _folded(f"Breakdowns {count}", _table(heads, lines))
+    said = escape(group.caption)
+    if len(shown) < len(section.rows):
+        said += f". Not in this table: {escape(text.left_out(section))}"
+    return _folded(
+        f"Breakdowns of {escape(group.name)} {count}", f"{said}.\n\n{_table(heads, lines)}"
+    )
 
 
 def _main(section: Section) -> str:

@@ -18,19 +18,28 @@ class Scale:
             floor; None if the board knows no floor.
         ceiling: A share known by construction, ``oracle`` for the record of the real future, or
             None if the metric has no ceiling, hence no skill.
+        no_skill: Why its scores have no skill even so; None if floor and ceiling decide.
+        target: The value a control should have where neither direction is better.
     """
 
     floor: float | tuple[str, ...] | None
     ceiling: float | Literal["oracle"] | None
+    no_skill: str | None = None
+    target: float | None = None
 
 
 COPY_LAST = ("copy_last",)
-TRIVIAL = ("copy_last", "context_mean", "memoryless_ridge")
 
 SCALES: dict[str, Scale] = {
     "pair_accuracy": Scale(0.5, 1.0),
+    "visible_control": Scale(0.5, 1.0),
+    "both_possible_control": Scale(
+        None, None, "it is a control: where both futures are possible, neither should win", 0.5
+    ),
+    "tied": Scale(None, None, "it is a control: how often neither future was the less expected"),
     "rigidity_accuracy": Scale(0.5, 1.0),
-    "rollout_skill": Scale(TRIVIAL, "oracle"),
+    # Every record measures floor and ceiling through its own read-out and places itself between.
+    "rollout_skill": Scale(0.0, 1.0, "it is a skill: its record measured floor and ceiling"),
     "anchored_skill": Scale(COPY_LAST, "oracle"),
     "frechet": Scale(COPY_LAST, "oracle"),
     "frechet_inf": Scale(COPY_LAST, "oracle"),
@@ -79,6 +88,20 @@ def place(column: Column, cell: Cell) -> Cell:
     )
 
 
+def by_construction(column: Column) -> Column:
+    """Returns the column with the floor and ceiling that hold whoever was measured."""
+    return anchored(column, ())
+
+
+def target(column: Column) -> float | None:
+    """Returns the value that a control should have; None where a direction is better."""
+    scale = SCALES.get(column.name)
+    full = _FULL_SHARE.get(column.unit)
+    if scale is None or scale.target is None or full is None:
+        return None
+    return scale.target * full
+
+
 def is_floor(name: str, columns: Iterable[Column]) -> bool:
     """Says whether an adapter stands as a floor: by its role in the design or on this board."""
     return name in COPY_LAST or any(c.floor and c.floor.source == name for c in columns)
@@ -109,6 +132,8 @@ def _anchor(
 
 
 def _why_no_skill(column: Column, scale: Scale) -> str | None:
+    if scale.no_skill is not None:
+        return scale.no_skill
     if scale.ceiling is None:
         return "this metric has no ceiling"
     if column.floor is None:

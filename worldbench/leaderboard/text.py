@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
+from worldbench.leaderboard import scales
 from worldbench.leaderboard.board import Anchor, Cell, Column, Section
 
 _LONGEST = 400
@@ -126,8 +127,19 @@ def title(section: Section) -> str:
 
 
 def arrow(column: Column) -> str:
-    """Returns the arrow that says which direction is better."""
+    """Returns the arrow that says which direction is better, or where a control should stand."""
+    target = scales.target(column)
+    if target is not None:
+        return f"→ {target:g}"
     return "↑" if column.higher_is_better else "↓"
+
+
+def better(column: Column) -> str:
+    """Returns what the arrow says, in words."""
+    target = scales.target(column)
+    if target is not None:
+        return f"should be {target:g}"
+    return f"{'higher' if column.higher_is_better else 'lower'} is better"
 
 
 def heading(column: Column) -> str:
@@ -188,6 +200,15 @@ def anchors(column: Column) -> str:
     return "; ".join(parts)
 
 
+def left_out(section: Section) -> str:
+    """Returns the adapters whose record holds no numbers, with the reasons."""
+    return "; ".join(
+        f"{plain(row.adapter)} ({status(Cell(row.status, row.reason))})"
+        for row in section.rows
+        if row.status != "ok"
+    )
+
+
 def notes(section: Section) -> list[tuple[str, str]]:
     """Returns what has to be said beside a section's table: subject and remark.
 
@@ -199,6 +220,9 @@ def notes(section: Section) -> list[tuple[str, str]]:
         for column, cell in zip(section.columns, row.cells, strict=True):
             if cell.no_rank:
                 subject = f"{plain(row.adapter)} {row.revision[:12]}, {plain(column.label)}"
-                unranked.setdefault(f"no rank: {plain(cell.no_rank)}", []).append(subject)
-    said.extend(("; ".join(subjects), reason) for reason, subjects in unranked.items())
+                unranked.setdefault(plain(cell.no_rank), []).append(subject)
+    # The subject heads a column of its own on the page, where a list of adapters has no room.
+    said.extend(
+        ("no rank", f"{reason}: {'; '.join(subjects)}") for reason, subjects in unranked.items()
+    )
     return said
