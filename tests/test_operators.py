@@ -4,7 +4,7 @@ import torch
 from worldbench.data.worlds.families import family
 from worldbench.data.worlds.quads import make_quad
 from worldbench.metrics import effnet
-from worldbench.operators import sample_distance
+from worldbench.operators import feature_maps, sample_distance
 
 
 @pytest.fixture(scope="module")
@@ -79,3 +79,49 @@ def test_the_space_is_the_eleventh_map_of_the_encoder(clips: torch.Tensor) -> No
     assert a.shape == (112, 8, 8)
     expected = float((a - b).norm()) / (112 * 64) ** 0.5
     assert _distance(clips[0, 5:6], clips[1, 5:6]) == pytest.approx(expected, rel=1e-5)
+
+
+def test_feature_maps_are_a_grid_of_tokens_per_frame(clips: torch.Tensor) -> None:
+    maps = feature_maps(clips[:, :5])
+    assert maps.shape == (2, 5, 8, 8, 112)
+    assert maps.dtype == torch.float32
+    network = effnet.load()
+    frame = torch.nn.functional.interpolate(
+        clips[1, 3:4], (128, 128), mode="bilinear", antialias=True
+    )
+    expected = network.map_after(2 * frame - 1, 11)[0].permute(1, 2, 0)
+    torch.testing.assert_close(maps[1, 3], expected, rtol=1e-4, atol=1e-4)
+    assert not maps.requires_grad
+
+
+def test_where_something_changes_is_where_the_maps_change_most(clips: torch.Tensor) -> None:
+    frame = clips[1, None, :1].clone()
+    painted = frame.clone()
+    painted[..., 40:56, 8:24] = 1 - painted[..., 40:56, 8:24]
+    change = (feature_maps(painted) - feature_maps(frame)).abs().sum(dim=-1)[0, 0]
+    row, column = divmod(int(change.argmax()), 8)
+    assert row in (5, 6)
+    assert column in (1, 2)
+
+
+@pytest.mark.parametrize("stride", [1, 2, 3])
+def test_the_distance_is_the_root_mean_square_over_the_maps(
+    clips: torch.Tensor, stride: int
+) -> None:
+    future = clips[:, 4:8]
+    samples = torch.stack([clips[:, 6:10], clips.flip(0)[:, 4:8]], dim=1)
+    came = feature_maps(future).double()
+    expected = []
+    for i in range(2):
+        frames = []
+        for t in range(4):
+            gaps = [
+                float((feature_maps(samples[i : i + 1, k])[0, t].double() - came[i, t]).norm())
+                for k in range(2)
+            ]
+            frames.append(sum(gaps) / len(gaps) / (8 * 8 * 112) ** 0.5)
+        parts = [frames[t : t + stride] for t in range(0, 4, stride)]
+        expected.append([sum(part) / len(part) for part in parts])
+    found = sample_distance(samples, future, stride)
+    assert found.dtype == torch.float64
+    torch.testing.assert_close(found, torch.tensor(expected).double(), rtol=1e-5, atol=1e-7)

@@ -50,6 +50,46 @@ def test_seeds_are_the_first_60_bits_of_a_hash_that_other_languages_can_compute(
         assert seeds((Trial(trial, "", ()),), run) == [expected]
 
 
+def several(*counts: int) -> Batch:
+    """Trials of so many clips each, numbered through."""
+    trials = tuple(Trial(f"t{i}", "c", ("clip",) * n) for i, n in enumerate(counts))
+    clips = torch.arange(sum(counts)).float()[:, None, None, None, None].expand(-1, 2, 3, 1, 1)
+    return Batch(trials, clips, 10)
+
+
+def numbers(clips: torch.Tensor) -> list[int]:
+    return clips[:, 0, 0, 0, 0].int().tolist()
+
+
+def test_a_part_of_a_batch_takes_all_clips_of_its_trials_along():
+    batch = several(2, 1, 3, 2)
+    assert [numbers(batch.of(i)) for i in range(4)] == [[0, 1], [2], [3, 4, 5], [6, 7]]
+    for first in range(5):
+        for last in range(first, 5):
+            part = batch[first:last]
+            assert part.trials == batch.trials[first:last]
+            expected = [n for i in range(first, last) for n in numbers(batch.of(i))]
+            assert numbers(part.clips) == expected
+            assert part.ordinal == 10 + first
+
+
+def test_parts_of_parts_are_parts():
+    batch = several(2, 2, 1, 2, 3)
+    part = batch[1:][1:3]
+    assert [trial.id for trial in part.trials] == ["t2", "t3"]
+    assert numbers(part.clips) == [4, 5, 6]
+    assert part.ordinal == 12
+    assert numbers(batch[-2:].clips) == [5, 6, 7, 8, 9]
+    assert batch[-2:].ordinal == 13
+
+
+def test_halves_of_a_batch_make_the_whole():
+    batch = several(4, 4, 4)
+    halves = batch[:1], batch[1:]
+    assert torch.equal(torch.cat([half.clips for half in halves]), batch.clips)
+    assert halves[0].trials + halves[1].trials == batch.trials
+
+
 def test_seeds_suit_every_torch_generator():
     assert all(0 <= seed < 2**60 for seed in seeds())
     assert max(seeds()) > 2**59

@@ -21,6 +21,9 @@ _BLOCKS = 11
 of the worlds costs .8, 1.1, 1.3, 1.65 of one that is missing; in the pooled features .7, .9, 1.0,
 1.15: where it is hardly counts there. Earlier maps take noise for more than objects."""
 
+SPACE = f"effnetlite0-b{_BLOCKS}"
+"""What the space is called where something is read off it."""
+
 _FRAMES_AT_ONCE = 16
 
 
@@ -42,26 +45,35 @@ def sample_distance(
         EnvironmentFault: If the network's weights are not installed.
     """
     b, s, t = samples.shape[:3]
-    # A model's precision is its own affair: the space must not move with it.
-    with (
-        torch.autocast(future.device.type, enabled=False),
-        torch.backends.cudnn.flags(enabled=True, deterministic=True, allow_tf32=False),
-        torch.no_grad(),
-    ):
-        came = _maps(future.flatten(0, 1)).reshape(b, 1, t, -1)
-        foreseen = _maps(samples.flatten(0, 2)).reshape(b, s, t, -1)
+    came = feature_maps(future).reshape(b, 1, t, -1)
+    foreseen = feature_maps(samples.flatten(0, 1)).reshape(b, s, t, -1)
     distance = (foreseen - came).double().square().mean(dim=3).sqrt().mean(dim=1)
     steps = [part.mean(dim=1) for part in torch.split(distance, stride, dim=1)]
     return torch.stack(steps, dim=1)
 
 
-def _maps(frames: Float[Tensor, "n 3 h w"]) -> Float[Tensor, "n d"]:
-    network = _network(frames.device)
-    return torch.cat([_map(network, chunk) for chunk in torch.split(frames, _FRAMES_AT_ONCE)])
+def feature_maps(video: Float[Tensor, "b t 3 h w"]) -> Float[Tensor, "b t rows columns d"]:
+    """Returns the frozen features of every frame, a grid of 8 × 8 tokens of 112 channels; float32.
 
+    Args:
+        video: Values in [0, 1].
 
-def _map(network: effnet.EfficientNetLite0, frames: Float[Tensor, "n 3 h w"]) -> Tensor:
-    return network.map_after(network_input(frames), _BLOCKS).flatten(1)
+    Raises:
+        EnvironmentFault: If the network's weights are not installed.
+    """
+    # A model's precision is its own affair: the space must not move with it.
+    with (
+        torch.autocast(video.device.type, enabled=False),
+        torch.backends.cudnn.flags(enabled=True, deterministic=True, allow_tf32=False),
+        torch.no_grad(),
+    ):
+        network, frames = _network(video.device), video.flatten(0, 1)
+        parts = [
+            network.map_after(network_input(some), _BLOCKS)
+            for some in torch.split(frames, _FRAMES_AT_ONCE)
+        ]
+    maps = torch.cat(parts).permute(0, 2, 3, 1)
+    return maps.reshape(video.shape[0], video.shape[1], *maps.shape[1:])
 
 
 @functools.cache

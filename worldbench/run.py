@@ -158,13 +158,15 @@ def _conclude(record: Record, path: Path) -> float | None:
     logger.info("%s: %s", body.status, path)
     if body.reason is not None:
         logger.info("  %s", body.reason)
-    for metric in body.metrics:
-        if metric.factors.get("frame") is None:
-            span = "" if metric.low is None else f" [{metric.low:.4g}, {metric.high:.4g}]"
-            shown = f"{metric.value:.4g}{span}" if metric.value is not None else metric.status
-            side = f" {metric.factors['path']}" if "path" in metric.factors else ""
-            why = f" ({metric.reason})" if metric.reason else ""
-            logger.info("  %s%s %s%s", metric.label, side, shown, why)
+    told = [m for m in body.metrics if m.headline or m.factors.keys() <= {"extractor", "path"}]
+    for metric in told:
+        span = "" if metric.low is None else f" [{metric.low:.4g}, {metric.high:.4g}]"
+        shown = f"{metric.value:.4g}{span}" if metric.value is not None else metric.status
+        side = f" {metric.factors['path']}" if "path" in metric.factors else ""
+        why = f" ({metric.reason})" if metric.reason else ""
+        logger.info("  %s%s %s%s", metric.label, side, shown, why)
+    if len(told) < len(body.metrics):
+        logger.info("  and %d more by factor in the record", len(body.metrics) - len(told))
     headline = body.headline
     return headline.value if headline is not None else None
 

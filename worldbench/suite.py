@@ -57,7 +57,11 @@ class Setting:
         sums the runs of seeds 0 and 1 would share the noise of all trials but one, and would not be
         independent draws.
         """
-        return [seed_of(self.seed, trial.id) for trial in trials]
+        return [self.seed_for(trial.id) for trial in trials]
+
+    def seed_for(self, trial: str) -> int:
+        """Returns the seed of one trial, by its id."""
+        return seed_of(self.seed, trial)
 
 
 @dataclass(frozen=True)
@@ -66,17 +70,25 @@ class Batch:
 
     Attributes:
         trials: The trials.
-        clips: One video per trial, ``b t 3 h w``, float32 in [0, 1], on the run's device.
+        clips: The videos of each trial, trial after trial, ``n t 3 h w``, float32 in [0, 1], on the
+            run's device.
         ordinal: Position of the first trial in the suite's list.
     """
 
     trials: tuple[Trial, ...]
-    clips: Float[Tensor, "b t 3 h w"]
+    clips: Float[Tensor, "n t 3 h w"]
     ordinal: int
 
     def __getitem__(self, part: slice) -> "Batch":
-        first = part.indices(len(self.trials))[0]
-        return Batch(self.trials[part], self.clips[part], self.ordinal + first)
+        """Returns neighbouring trials with their clips."""
+        first, last, _ = part.indices(len(self.trials))
+        ends = np.cumsum([0, *(len(trial.clips) for trial in self.trials)])
+        clips = self.clips[int(ends[first]) : int(ends[last])]
+        return Batch(self.trials[part], clips, self.ordinal + first)
+
+    def of(self, i: int) -> Float[Tensor, "c t 3 h w"]:
+        """Returns the clips of the i-th trial, in the order in which it names them."""
+        return self[i : i + 1].clips
 
 
 @dataclass(frozen=True)

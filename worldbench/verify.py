@@ -2,7 +2,8 @@
 
 import math
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -158,12 +159,12 @@ def _score_some(cell: Cell, limit: int) -> list[Row]:
 
 
 def _compare_rows(stored: Sequence[Row], again: Sequence[Row]) -> Outcome:
-    known = {(row["trial"], row["sample"]): row for row in stored if row["role"] != "reference"}
+    known = _numbered(row for row in stored if row["role"] != "reference")
     deviations, lines = [0.0], []
-    for row in again:
-        before = known.get((row["trial"], row["sample"]))
+    for place, row in _numbered(again).items():
+        before = known.get(place)
         if before is None:
-            lines.append(f"  {row['trial']} sample {row['sample']}: not in the record")
+            lines.append(f"  {row['trial']} row {place[1]}: not in the record")
             continue
         for name, value in before.items():
             if isinstance(value, float) and isinstance(now := row.get(name), float):
@@ -171,6 +172,17 @@ def _compare_rows(stored: Sequence[Row], again: Sequence[Row]) -> Outcome:
                 if deviations[-1] > 1:
                     lines.append(f"  {row['trial']} {name}: recorded {value:.6g}, now {now:.6g}")
     return _outcome(lines, deviations, f"{len(again)} rows")
+
+
+def _numbered(rows: Iterable[Row]) -> dict[tuple[str, int], Row]:
+    """Returns rows by trial and place within it: a suite gives a trial's rows in a fixed order."""
+    counts: Counter[str] = Counter()
+    found = {}
+    for row in rows:
+        trial = str(row["trial"])
+        found[trial, counts[trial]] = row
+        counts[trial] += 1
+    return found
 
 
 def _with_means(sample: Outcome, body: Body, rows: Sequence[Row]) -> Outcome:
