@@ -110,7 +110,7 @@ def decode_clips(
                     accepted="a file that decodes as it did when it was probed",
                     fix=f"scan the data again; if that finds it damaged, {REFETCH}",
                 )
-            pictures[index] = _fit(picture, size)
+            pictures[index] = fit_picture(picture, size)
     shape = size or (info.height, info.width)
     empty: UInt8[np.ndarray, "t h w 3"] = np.empty((0, *shape, 3), np.uint8)
     return [
@@ -140,7 +140,7 @@ def _nearest(times: Sequence[float], info: VideoInfo, path: str | Path) -> Int[n
     return nearest
 
 
-def _fit(
+def fit_picture(
     picture: UInt8[np.ndarray, "h w 3"], size: tuple[int, int] | None
 ) -> UInt8[np.ndarray, "h2 w2 3"]:
     """Scales to cover ``size``, crops at the centre and turns OpenCV's BGR into RGB."""
