@@ -44,14 +44,14 @@ class TeacherByMask(Teacher):
     """The same targets, with a pass for the whole clips and for each causal context."""
 
     def forward(self, clips: Tensor, mirrored: Tensor, *drawn: Tensor) -> tuple[Tensor]:
-        asked = views(len(clips), self.causal, drawn)
+        asked = views(len(clips), self.causal, drawn, self.contexts)
         patches, multi = tokens_of(clips, mirrored), dealt(len(clips), self.causal)[0]
         blocks = [view for view in asked if view.first < multi]
-        found = [taught(self.network, patches[:multi], blocks, 0.0)[0]] if multi else []
+        found = [taught(self.network, patches[:multi], blocks)[0]] if multi else []
         for view in asked[len(blocks) :]:
             part = patches[view.first : view.first + view.clips]
             alone = View(view.kind, 0, view.seen, view.hidden)
-            found.append(taught(self.network, part, [alone], 1.0)[0])
+            found.append(taught(self.network, part, [alone])[0])
         return (torch.cat(found),)
 
 

@@ -2,10 +2,12 @@
 
 Collapse is the known failure (design §11): latents that vary little, or in few directions, are easy
 to foresee. So held-out clips are asked how much latents vary, in how many directions, how much
-better than constants and copies the future is foreseen, and what can be read off.
+better than constants and copies the future is foreseen, and what can be read off; and quads of the
+worlds, whether what is hidden is kept in mind (design §8), which all of that may hide.
 """
 
 import logging
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -19,16 +21,18 @@ from worldbench_models.diagnostics import (
     rank_me,
     spread,
 )
+from worldbench_models.gates.quads import MatchedQuad, presence_quads
 from worldbench_models.jepa.network import JEPA
+from worldbench_models.jepa.presence import presence
 from worldbench_models.motion import MotionClips, single_object_clips
-from worldbench_models.patches import PATCH, patchify_bytes
+from worldbench_models.patches import FRAMES, PATCH, patchify_bytes
 from worldbench_models.ridge import ridge_r2
 from worldbench_models.training.pool import HELDOUT
 
 logger = logging.getLogger(__name__)
 
-CONTEXTS = (4, 8, 12)
-"""Frames after which the future is foreseen."""
+CONTEXTS = tuple(range(PATCH[0], FRAMES, PATCH[0]))
+"""Frames after which the future is foreseen: all that leave one, as suites ask after any."""
 
 LEAST_STD, LEAST_RANK, LEAST_SHARE = 0.1, 8.0, 0.25
 """Latents that vary less are as good as collapsed: their own scale is 1, an untrained network's
@@ -37,14 +41,22 @@ it is low where it is below this share of the highest, clips − 1; an untrained
 of it of 32 clips, half of 8."""
 
 _FEWEST = 32  # held-out clips without which nothing is read off: as many have one moving object
+_CLIPS_PER_QUAD = 4  # as many clips are in one: the quads take as long to ask as the clips
 _AT_ONCE = 64
 
 
 class HeldOut:
-    """Measures a network on clips that it never trains on."""
+    """Measures a network on clips that it never trains on.
 
-    def __init__(self) -> None:
+    Args:
+        trained: Frames of the contexts that it learns to foresee from. Skill after others is
+            measured too, and never warned of.
+    """
+
+    def __init__(self, trained: Sequence[int] = CONTEXTS) -> None:
+        self._trained = frozenset(map(str, trained))
         self._motion: MotionClips | None = None
+        self._quads: list[MatchedQuad] | None = None
 
     def measure(
         self, network: JEPA, clips: UInt8[Tensor, "n frames height width 3"]
@@ -52,11 +64,16 @@ class HeldOut:
         """Measures, and warns where latents collapse.
 
         Returns:
-            ``feature_std``: standard deviation of a channel over tokens of all clips; ``rank_me``:
-            effective rank of latents pooled by clip; ``skill``: of predictions, by frames of
-            context and baseline (left out where the baseline makes no error, or there is one clip
-            only); ``ridge_r2``: R² of position and velocity of an object, read off latents pooled
-            by latent step (left out where there are fewer than 32 clips).
+            - ``feature_std``: standard deviation of a channel over tokens of all clips
+            - ``rank_me``: effective rank of latents pooled by clip
+            - ``content_share`` and ``alone_agreement``, of these functions (left out where there is
+              one clip only)
+            - ``skill``: of predictions, by frames of context and baseline (left out where the
+              baseline makes no error, or there is one clip only)
+            - ``ridge_r2``: R² of position and velocity of an object, read off latents pooled by
+              latent step (left out where there are fewer than 32 clips)
+            - ``presence``: by condition, accuracy and the share of ties of a quarter as many quads,
+              other ones than the gates' (left out likewise)
         """
         parts = [latents_of(network, part) for part in torch.split(clips, _AT_ONCE)]
         latents = torch.cat(parts)
@@ -66,9 +83,16 @@ class HeldOut:
             "rank_me": rank_me(latents.mean(dim=(1, 2, 3))),
             "skill": {str(c): skill(network, clips, c) for c in CONTEXTS if len(clips) > 1},
         }
+        if len(clips) > 1:
+            found["content_share"] = content_share(latents)
+            found["alone_agreement"] = alone_agreement(network, clips, latents)
         if len(clips) >= _FEWEST:
             found["ridge_r2"] = self._read_off(network, len(clips), clips.device)
-        for warning in warnings_of(found, len(clips)):
+            if self._quads is None:
+                self._quads = presence_quads(len(clips) // _CLIPS_PER_QUAD, seed=HELDOUT.seed)
+            found["presence"] = presence(network, self._quads, clips.device)
+        learnt = {at: by for at, by in found["skill"].items() if at in self._trained}
+        for warning in warnings_of(found | {"skill": learnt}, len(clips)):
             logger.warning(warning)
         return found
 
@@ -98,6 +122,50 @@ def latents_of(
     """Encodes stored clips, in bf16 on a GPU."""
     with torch.autocast(clips.device.type, torch.bfloat16, enabled=clips.is_cuda):
         return network.encode(patchify_bytes(clips))
+
+
+def content_share(latents: Float[Tensor, "n t h w d"]) -> float:
+    """Returns the share of latents' variance that is left when each place's mean is taken away.
+
+    The rest tells no more than where and when a token is, which anybody foresees: latents may have
+    a large spread, a high rank and foreseeable parts, and hardly say what is seen.
+
+    Returns:
+        0 if all clips have the same latents, 1 if those of no step, row and column have anything
+        in common; 0 if nothing varies.
+    """
+    rows = latents.flatten(1, 3).double()
+    every = rows.var(dim=(0, 1), correction=0).sum()
+    here = rows.var(dim=0, correction=0).mean(dim=0).sum()
+    return float(here / every) if float(every) > 0 else 0.0
+
+
+def alone_agreement(
+    network: JEPA,
+    clips: UInt8[Tensor, "n frames height width 3"],
+    latents: Float[Tensor, "n t h w d"],
+) -> float:
+    """Compares the last half of clips, encoded alone, with the same steps of the whole encoded.
+
+    Questions are about futures encoded alone (design §8). Where that changes their latents, what is
+    learnt of other stretches is of no use to them.
+
+    Args:
+        network: What encodes.
+        clips: Stored clips.
+        latents: Of the whole clips.
+
+    Returns:
+        1 − L1 between both over the L1 of the mean of what is encoded alone: 1 if they are the
+        same, 0 or less if one says nothing of the other; 0 if nothing varies.
+    """
+    half = latents.shape[1] // 2
+    alone = torch.cat(
+        [latents_of(network, p) for p in torch.split(clips[:, half * PATCH[0] :], _AT_ONCE)]
+    )
+    apart = (latents[:, half:] - alone).abs().mean(dtype=torch.float64)
+    spread_out = (alone - alone.mean(dim=(0, 1, 2, 3))).abs().mean(dtype=torch.float64)
+    return 1 - float(apart / spread_out) if float(spread_out) > 0 else 0.0
 
 
 def skill(
@@ -131,6 +199,11 @@ def warnings_of(found: dict[str, Any], clips: int) -> list[str]:
         said.append(f"feature std {found['feature_std']:.3f} is below {LEAST_STD}")
     if found["rank_me"] < least_rank:
         said.append(f"RankMe {found['rank_me']:.1f} of {clips} clips is below {least_rank:g}")
+    if found.get("alone_agreement", 1.0) < 0:
+        said.append(
+            f"latents of the last half alone are far from those within the clip (agreement "
+            f"{found['alone_agreement']:.2f}): they tell how long the stretch is"
+        )
     for context, by in found["skill"].items():
         exact = [name for name in BASELINES if name not in by]
         if exact:

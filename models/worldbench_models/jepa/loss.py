@@ -7,19 +7,27 @@ would be foreseen best:
 - ``sigreg`` (LeJEPA): targets come from the weights in training themselves, with gradient, and
   latents are held to an isotropic Gaussian
 
-Targets of multi-block masks are encoded in their whole clip; those of causal masks in the future
-alone, since no target that a question is about may have seen its context (design §8).
+Targets of multi-block masks are encoded in their whole clip. Those of causal masks are one of
+
+- ``alone``: the future encoded by itself, as questions ask for it, since no target of a question
+  may have seen its context (design §8)
+- ``clip``: the future within its whole clip encoded, as V-JEPA has it and as those of blocks are
 """
+
+from collections.abc import Sequence
 
 import torch
 from jaxtyping import Bool, Float, Int64, UInt8
 from torch import Tensor, nn
 
 from worldbench_models.blocks import Groups
-from worldbench_models.jepa.masks import TOKENS, View, views
+from worldbench_models.jepa.masks import CONTEXTS, TOKENS, View, views
 from worldbench_models.jepa.network import CAUSAL, JEPA
 from worldbench_models.jepa.sigreg import sigreg
 from worldbench_models.patches import GRID, in_mirror, patchify_bytes
+
+TARGETS = ("alone", "clip")
+"""What the targets of causal masks are encoded in."""
 
 _EVERY = 61  # SIGReg looks at one latent in so many, since neighbours are alike; prime: anywhere
 
@@ -31,11 +39,22 @@ class PredictionLoss(nn.Module):
         network: What is trained.
         causal: Share of clips with causal masks.
         regulariser: Weight of SIGReg; None where targets are given.
+        contexts: Latent steps of the causal contexts.
+        targets: One of ``TARGETS``.
     """
 
-    def __init__(self, network: JEPA, causal: float, regulariser: float | None = None) -> None:
+    def __init__(
+        self,
+        network: JEPA,
+        causal: float,
+        regulariser: float | None = None,
+        *,
+        contexts: Sequence[int] = CONTEXTS,
+        targets: str = "alone",
+    ) -> None:
         super().__init__()
         self.network, self.causal, self.regulariser = network, causal, regulariser
+        self.contexts, self.targets = tuple(contexts), targets
 
     def forward(
         self,
@@ -51,11 +70,11 @@ class PredictionLoss(nn.Module):
             drawn: The four of :func:`~worldbench_models.jepa.masks.draw_masks`; then the targets
                 of :class:`Teacher`, or with a regulariser its directions.
         """
-        asked = views(len(clips), self.causal, drawn[:4])
+        asked = views(len(clips), self.causal, drawn[:4], self.contexts)
         patches = tokens_of(clips, mirrored)
         if self.regulariser is None:
             return self._error(patches, asked, drawn[4])
-        targets, latents = taught(self.network, patches, asked)
+        targets, latents = taught(self.network, patches, asked, self.targets)
         some = latents[::_EVERY]
         error = self._error(patches, asked, targets)
         return (1 - self.regulariser) * error + self.regulariser * sigreg(some, drawn[4])
@@ -91,12 +110,12 @@ class PredictionLoss(nn.Module):
             sequence = torch.cat([part.reshape(*view.seen.shape, -1), masked], dim=1)
             sequences.append(sequence.flatten(0, 1))
             places.append(torch.cat([view.seen, view.hidden], dim=1).flatten())
-        whole: Groups = tuple((view.clips, view.tokens) for view in asked)
+        whole = _joined([(view.clips, view.tokens) for view in asked])
         row = network.predictor(torch.cat(sequences), grid.at(torch.cat(places)).rotation, whole)
-        parts = torch.split(row, [b * n for b, n in whole])
+        parts = torch.split(row, [view.clips * view.tokens for view in asked])
         hidden = [
-            part.reshape(*group, -1)[:, view.seen.shape[1] :].flatten(0, 1)
-            for part, group, view in zip(parts, whole, asked, strict=True)
+            part.reshape(view.clips, view.tokens, -1)[:, view.seen.shape[1] :].flatten(0, 1)
+            for part, view in zip(parts, asked, strict=True)
         ]
         return network.predictor.told(torch.cat(hidden))
 
@@ -111,6 +130,7 @@ class Teacher(nn.Module):
     def __init__(self, objective: PredictionLoss) -> None:
         super().__init__()
         self.network, self.causal = objective.network, objective.causal
+        self.contexts, self.targets = objective.contexts, objective.targets
 
     def forward(
         self,
@@ -119,22 +139,29 @@ class Teacher(nn.Module):
         *drawn: Int64[Tensor, "_ _"],
     ) -> tuple[Float[Tensor, "total d"]]:
         """Returns the latents of all hidden tokens in a row, view by view."""
-        asked = views(len(clips), self.causal, drawn)
-        return (taught(self.network, tokens_of(clips, mirrored), asked)[0],)
+        asked = views(len(clips), self.causal, drawn, self.contexts)
+        return (taught(self.network, tokens_of(clips, mirrored), asked, self.targets)[0],)
 
 
 def taught(
-    network: JEPA, patches: Float[Tensor, "b n p"], asked: list[View]
+    network: JEPA, patches: Float[Tensor, "b n p"], asked: list[View], targets: str = "alone"
 ) -> tuple[Float[Tensor, "total width"], Float[Tensor, "many width"]]:
-    """Encodes whole clips for multi-block masks, and for causal ones the hidden future alone.
+    """Encodes whole clips for multi-block masks, and for causal ones what ``targets`` says.
+
+    Args:
+        network: What encodes.
+        patches: The clips' tokens.
+        asked: Their masks, those of blocks first.
+        targets: One of ``TARGETS``.
 
     Returns:
         The latents of all hidden tokens in a row, view by view; and all latents there are.
     """
-    blocks = [view for view in asked if view.kind != CAUSAL]
-    whole = blocks[0].clips if blocks else 0  # every kind of blocks masks the same clips
-    stretches = [(view.first, view.hidden) for view in asked if view.kind == CAUSAL]
-    if blocks:
+    within = [view for view in asked if view.kind != CAUSAL or targets == "clip"]
+    # The clips that are encoded whole come first; every kind of blocks masks the same ones.
+    whole = len(patches) if targets == "clip" else within[0].clips if within else 0
+    stretches = [(view.first, view.hidden) for view in asked[len(within) :]]
+    if within:
         every = torch.arange(TOKENS, device=patches.device).expand(whole, TOKENS)
         stretches = [(0, every), *stretches]
     row = torch.cat([_rows(patches, first, index) for first, index in stretches])
@@ -142,7 +169,8 @@ def taught(
     groups: Groups = tuple((index.shape[0], index.shape[1]) for _, index in stretches)
     latents = network.encoder(row, places, groups)
     full, rest = latents[: whole * TOKENS], latents[whole * TOKENS :]
-    hidden = [_rows(full.reshape(whole, TOKENS, -1), 0, view.hidden) for view in blocks]
+    clips = full.reshape(whole, TOKENS, latents.shape[-1])
+    hidden = [_rows(clips, view.first, view.hidden) for view in within]
     return torch.cat([*hidden, rest]), latents
 
 
@@ -151,6 +179,16 @@ def tokens_of(
 ) -> Float[Tensor, "b n p"]:
     """Cuts stored clips, some of them mirrored, into the patches of their tokens."""
     return patchify_bytes(in_mirror(clips, mirrored)).flatten(1, 3)
+
+
+def _joined(groups: Sequence[tuple[int, int]]) -> Groups:
+    """Joins neighbours of one length, so that one call of attention serves them all."""
+    found: list[tuple[int, int]] = []
+    for count, length in groups:
+        if found and found[-1][1] == length:
+            count += found.pop()[0]
+        found.append((count, length))
+    return tuple(found)
 
 
 def _rows(

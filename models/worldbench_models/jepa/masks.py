@@ -4,9 +4,11 @@ Multi-block masks as V-JEPA's (Bardes et al. 2024, arXiv 2404.08471): the union 
 random aspect ratio, the same at all latent steps. Causal masks: the first steps are seen, the rest
 is foreseen, as it is asked for later. All clips of a step have masks of the same sizes, so that
 shapes never change: surplus tokens are left out at random (cutting lists of indices would always
-drop the last), and where blocks leave too little to see, some of what they cover is shown.
+drop the last), and where blocks leave too little to see, some of what they cover is shown. Causal
+contexts are of several lengths; each length has a fixed share of the clips.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -18,7 +20,7 @@ from worldbench_models.patches import GRID
 
 TOKENS = GRID[0] * GRID[1] * GRID[2]
 CONTEXTS = (2, 4, 6)
-"""Latent steps of the causal contexts: 4, 8 and 12 frames."""
+"""Latent steps of the causal contexts unless others are asked for: 4, 8 and 12 frames."""
 
 
 @dataclass(frozen=True)
@@ -71,19 +73,22 @@ class View:
         return self.seen.shape[1] + self.hidden.shape[1]
 
 
-def dealt(batch: int, causal: float) -> tuple[int, tuple[int, ...]]:
+def dealt(
+    batch: int, causal: float, contexts: Sequence[int] = CONTEXTS
+) -> tuple[int, tuple[int, ...]]:
     """Deals the clips of a batch to masks.
 
     Args:
         batch: Clips.
         causal: Share that gets causal masks; of small batches, as near as whole clips come, and
-            the longest contexts first.
+            the last contexts first.
+        contexts: Latent steps of the causal contexts, which get equal shares.
 
     Returns:
         Clips with multi-block masks (each gets one of both kinds), and with each causal context.
     """
     many = round(causal * batch)
-    each = tuple((many + i) // len(CONTEXTS) for i in range(len(CONTEXTS)))
+    each = tuple((many + i) // len(contexts) for i in range(len(contexts)))
     return batch - many, each
 
 
@@ -128,22 +133,28 @@ def _within(
     return (at >= start[..., None]) & (at < (start + length)[..., None])
 
 
-def views(batch: int, causal: float, drawn: tuple[Int64[Tensor, "_ _"], ...]) -> list[View]:
+def views(
+    batch: int,
+    causal: float,
+    drawn: tuple[Int64[Tensor, "_ _"], ...],
+    contexts: Sequence[int] = CONTEXTS,
+) -> list[View]:
     """Lists the masks of a batch: multi-block ones of the first clips, causal ones of the rest.
 
     Args:
         batch: Clips.
         causal: Share that gets causal masks.
         drawn: Of :func:`draw_masks`, for all clips with multi-block masks.
+        contexts: Latent steps of the causal contexts.
     """
-    multi, each = dealt(batch, causal)
+    multi, each = dealt(batch, causal, contexts)
     found = []
     if multi:
         pairs = zip(MULTI, drawn[::2], drawn[1::2], strict=True)
         found = [View(KINDS.index(kind), 0, seen, hidden) for kind, seen, hidden in pairs]
     step, first = GRID[1] * GRID[2], multi
     numbers = torch.arange(TOKENS, device=drawn[0].device)
-    for steps, clips in zip(CONTEXTS, each, strict=True):
+    for steps, clips in zip(contexts, each, strict=True):
         if clips:
             rows = numbers.expand(clips, TOKENS)
             found.append(View(CAUSAL, first, rows[:, : steps * step], rows[:, steps * step :]))

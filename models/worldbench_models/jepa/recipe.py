@@ -1,5 +1,6 @@
 """How the JEPA is trained: what the loop asks of it (design §11)."""
 
+from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -7,11 +8,11 @@ import torch
 from jaxtyping import UInt8
 from torch import Tensor, nn
 
-from worldbench.errors import unknown_name
+from worldbench.errors import UsageError, unknown_name
 from worldbench_models.dit.recipe import DiTRecipe
 from worldbench_models.jepa.heldout import HeldOut
-from worldbench_models.jepa.loss import PredictionLoss, Teacher
-from worldbench_models.jepa.masks import MULTI, dealt, draw_masks
+from worldbench_models.jepa.loss import TARGETS, PredictionLoss, Teacher
+from worldbench_models.jepa.masks import CONTEXTS, MULTI, dealt, draw_masks
 from worldbench_models.jepa.network import JEPA, SHAPES
 from worldbench_models.jepa.sigreg import draw_directions
 from worldbench_models.options import recipe_numbers
@@ -22,7 +23,7 @@ from worldbench_models.training.recipe import Plan, Release
 
 COLLAPSE = ("ema", "sigreg")
 _SLICES = 256  # directions that SIGReg looks along in a step
-_COUNTED = 60  # clips whose passes are counted: in shares of .2, every mask gets whole clips
+_COUNTED = 8400  # clips whose passes are counted: in shares of .05, every mask gets whole clips
 
 
 class JEPARecipe:
@@ -36,6 +37,9 @@ class JEPARecipe:
         warmup: Share of the steps until the learning rates are reached.
         cosine: Share of a cosine that they then fall along.
         causal: Share of clips with causal masks.
+        contexts: Latent steps, 1 to 7, that those leave to be seen; equal shares of them.
+        targets: What the targets of causal masks are encoded in, ``alone`` or ``clip``
+            (:mod:`worldbench_models.jepa.loss`).
         ema_start: Decay of the averaged weights, which are the teacher, per step at the beginning.
         ema_end: At the end; in between it rises linearly.
         sigreg: Weight of SIGReg in the loss; without effect where ``collapse`` is ``ema``.
@@ -52,12 +56,16 @@ class JEPARecipe:
         warmup: float = 0.1,
         cosine: float = 0.8,
         causal: float = 0.8,
+        contexts: Sequence[int] = CONTEXTS,
+        targets: str = "alone",
         ema_start: float = 0.99,
         ema_end: float = 0.9995,
         sigreg: float = 0.05,
     ) -> None:
         if collapse not in COLLAPSE:
             raise unknown_name("model.collapse", collapse, COLLAPSE, fix="model.collapse=ema")
+        if targets not in TARGETS:
+            raise unknown_name("model.targets", str(targets), TARGETS, fix="model.targets=clip")
         shares = {
             "learning_rate": learning_rate,
             "adamw_learning_rate": adamw_learning_rate,
@@ -72,8 +80,9 @@ class JEPARecipe:
         self.collapse, self.regulariser = collapse, sigreg
         self.learning_rate, self.adamw_learning_rate = learning_rate, adamw_learning_rate
         self.warmup, self.cosine, self.causal = warmup, cosine, causal
+        self.contexts, self.targets = checked_contexts(contexts), targets
         self.ema_start, self.ema_end = ema_start, ema_end
-        self._heldout = HeldOut()
+        self._heldout = HeldOut([PATCH[0] * steps for steps in self.contexts])
 
     def plan(self, size: str) -> Plan:
         """Returns the DiT's batch size, and steps that take as many operations as its training.
@@ -91,8 +100,11 @@ class JEPARecipe:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             network = JEPA(SHAPES[size])
+        return self._loss(network, self.regulariser if self.collapse == "sigreg" else None)
+
+    def _loss(self, network: JEPA, regulariser: float | None = None) -> PredictionLoss:
         return PredictionLoss(
-            network, self.causal, self.regulariser if self.collapse == "sigreg" else None
+            network, self.causal, regulariser, contexts=self.contexts, targets=self.targets
         )
 
     def teacher(self, averaged: nn.Module) -> nn.Module | None:
@@ -149,10 +161,10 @@ class JEPARecipe:
             return clips, torch.zeros(_COUNTED, dtype=torch.bool), *masks
 
         def targets() -> tuple[Tensor]:
-            return Teacher(PredictionLoss(JEPA(SHAPES[size]), self.causal)).forward(*given())
+            return Teacher(self._loss(JEPA(SHAPES[size]))).forward(*given())
 
         def whole() -> None:
-            PredictionLoss(JEPA(SHAPES[size]), self.causal)(*given(), *targets())
+            self._loss(JEPA(SHAPES[size]))(*given(), *targets())
 
         taught = count_flops(targets)
         passes = TRAINING_PASSES if self.collapse == "sigreg" else 1
@@ -171,6 +183,24 @@ class JEPARecipe:
         """Returns the weights of encoder and predictor, and their shape."""
         network = _network(objective)
         return Release(dict(network.state_dict()), {"shape": asdict(network.shape), **FORMAT})
+
+
+def checked_contexts(value: object) -> tuple[int, ...]:
+    """Returns the value, distinct numbers of latent steps that leave a future; the fewest first.
+
+    Raises:
+        UsageError: If they are anything else.
+    """
+    given = list(value) if isinstance(value, Sequence) and not isinstance(value, str) else []
+    steps = [each for each in given if type(each) is int and 0 < each < GRID[0]]
+    if not given or len(set(steps)) != len(given):
+        raise UsageError(
+            "model.contexts is out of range",
+            seen=repr(value),
+            accepted=f"a list of distinct integers from 1 to {GRID[0] - 1}",
+            fix=f"model.contexts=[{','.join(map(str, CONTEXTS))}]",
+        )
+    return tuple(sorted(steps))
 
 
 def _network(objective: nn.Module) -> JEPA:

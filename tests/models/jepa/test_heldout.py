@@ -1,21 +1,39 @@
 import logging
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from torch import Tensor
 
+from worldbench.batches import to_video
+from worldbench.noise import TrialNoise
 from worldbench_models.diagnostics import BASELINES
+from worldbench_models.gates.presence import measure_presence
+from worldbench_models.gates.quads import MatchedQuad, presence_quads
 from worldbench_models.jepa import heldout
-from worldbench_models.jepa.heldout import CONTEXTS, HeldOut, warnings_of
+from worldbench_models.jepa.adapter import JEPAAdapter
+from worldbench_models.jepa.heldout import (
+    CONTEXTS,
+    HeldOut,
+    alone_agreement,
+    content_share,
+    latents_of,
+    warnings_of,
+)
 from worldbench_models.jepa.loss import PredictionLoss
 from worldbench_models.jepa.network import JEPA
+from worldbench_models.jepa.presence import CONDITIONS, Asked
 from worldbench_models.jepa.recipe import JEPARecipe
 from worldbench_models.motion import MotionClips
-from worldbench_models.patches import patchify_bytes
+from worldbench_models.patches import FORMAT, patchify_bytes
+from worldbench_models.training.pool import HELDOUT
+from worldbench_models.weights import save_weights
 
 Network = Callable[..., JEPA]
+
+ALWAYS = {"feature_std", "rank_me", "content_share", "alone_agreement", "skill"}
 
 
 def clips(count: int) -> Tensor:
@@ -61,27 +79,85 @@ def drawn(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     return asked
 
 
+@pytest.fixture(scope="module")
+def quads() -> list[MatchedQuad]:
+    return presence_quads(4, workers=1, seed=HELDOUT.seed)
+
+
+@pytest.fixture
+def hidden(monkeypatch: pytest.MonkeyPatch, quads: list[MatchedQuad]) -> list[tuple[int, int]]:
+    """How many quads were asked for, and of what seed; no more than a few are made."""
+    asked = []
+
+    def few(count: int, *, seed: int) -> list[MatchedQuad]:
+        asked.append((count, seed))
+        return quads[:count]
+
+    monkeypatch.setattr(heldout, "presence_quads", few)
+    return asked
+
+
 def test_an_ordinary_network_is_measured_in_every_way(
-    random_network: Network, drawn: list[int]
+    random_network: Network, drawn: list[int], hidden: list[tuple[int, int]]
 ) -> None:
     measure, network = HeldOut(), random_network()
     found = measure.measure(network, clips(32))
-    assert found.keys() == {"feature_std", "rank_me", "skill", "ridge_r2"}
-    assert found["skill"].keys() == {str(context) for context in CONTEXTS}
+    assert found.keys() == {*ALWAYS, "ridge_r2", "presence"}
+    assert list(found["skill"]) == ["2", "4", "6", "8", "10", "12", "14"]
     assert all(list(by) == list(BASELINES) for by in found["skill"].values())
     # Where a square is can be read off any network; eight test clips say so roughly.
     assert 0.5 < found["ridge_r2"]["position"] <= 1
     assert found["ridge_r2"]["velocity"] < 1
+    assert found["presence"].keys() == {"occluded", "visible"}
+    assert all(by.keys() == {"accuracy", "ties"} for by in found["presence"].values())
     assert measure.measure(network, clips(32)) == found
     assert drawn == [32]  # once: they take a while
+    assert hidden == [(8, HELDOUT.seed)]  # as do these; the gates' begin with seed 0
 
 
-def test_of_fewer_than_32_clips_nothing_is_read_off(
-    random_network: Network, drawn: list[int]
+def test_presence_is_what_the_adapter_of_the_same_weights_says_at_the_gates(
+    random_network: Network,
+    quads: list[MatchedQuad],
+    drawn: list[int],
+    hidden: list[tuple[int, int]],
+    tmp_path: Path,
+) -> None:
+    network, words = random_network(seed=3), ("training_data", "training_compute", "licence")
+    shape = {"encoder": vars(network.shape.encoder), "predictor": vars(network.shape.predictor)}
+    header = {"model": "jepa", "size": "tiny", "shape": shape} | FORMAT | dict.fromkeys(words, "-")
+    for parameter in network.parameters():
+        parameter.copy_(parameter.bfloat16())  # as the file keeps them
+    path = tmp_path / "jepa-tiny.safetensors"
+    save_weights(path, network.state_dict(), header)
+    adapter = JEPAAdapter(weights=str(path))
+    found = HeldOut().measure(network, clips(32))["presence"]
+    for condition in CONDITIONS:
+        expected = measure_presence(adapter, quads, condition, operator="latent_error")
+        assert expected.n == len(quads)
+        assert found[condition] == {"accuracy": expected.value, "ties": (expected.ties or 0) / 4}
+        asked, each = Asked(network), quads[0].condition(condition)
+        video, noise = to_video(torch.from_numpy(np.stack(each.videos))), TrialNoise(["a", "b"])
+        one, other = (
+            by.surprise(video, 8, operator="latent_error", noise=noise) for by in (asked, adapter)
+        )
+        assert torch.equal(one, other)
+
+
+def test_a_network_that_heeds_no_context_ties(
+    random_network: Network, drawn: list[int], hidden: list[tuple[int, int]]
+) -> None:
+    network = random_network()
+    network.predictor.latent_in.weight.zero_()
+    found = HeldOut().measure(network, clips(32))
+    assert found["presence"]["occluded"] == {"accuracy": 0.5, "ties": 1.0}
+
+
+def test_of_fewer_than_32_clips_nothing_is_read_off_and_no_quad_is_asked(
+    random_network: Network, drawn: list[int], hidden: list[tuple[int, int]]
 ) -> None:
     found = HeldOut().measure(random_network(), clips(31))
-    assert found.keys() == {"feature_std", "rank_me", "skill"}
-    assert drawn == []
+    assert found.keys() == ALWAYS
+    assert drawn == hidden == []
 
 
 def test_numbers_are_those_of_a_few_lines_of_numpy(random_network: Network) -> None:
@@ -94,6 +170,11 @@ def test_numbers_are_those_of_a_few_lines_of_numpy(random_network: Network) -> N
     values = np.linalg.svd(pooled - pooled.mean(axis=0), compute_uv=False)[:7]
     share = values / values.sum()
     assert found["rank_me"] == pytest.approx(np.exp(-(share * np.log(share)).sum()), rel=1e-4)
+    within, total = latents.var(axis=0).mean(axis=(0, 1, 2)), tokens.var(axis=0)
+    assert found["content_share"] == pytest.approx(within.sum() / total.sum(), rel=1e-5)
+    alone = network.encode(patchify_bytes(shown[:, 8:])).double().numpy()
+    moved, wide = np.abs(alone - latents[:, 4:]), np.abs(alone - alone.mean(axis=(0, 1, 2, 3)))
+    assert found["alone_agreement"] == pytest.approx(1 - moved.mean() / wide.mean(), rel=1e-4)
 
     for context in CONTEXTS:
         seen, came = (
@@ -139,6 +220,23 @@ def test_a_collapsed_network_warns_loudly_and_ends_no_training(
         assert any("RankMe" in message for message in said)
 
 
+def test_skill_after_contexts_that_are_not_learnt_is_told_and_not_warned_of(
+    random_network: Network, caplog: pytest.LogCaptureFixture
+) -> None:
+    network = random_network()
+    network.predictor.latent_out.bias.fill_(100.0)
+    with caplog.at_level(logging.WARNING):
+        found = HeldOut([4, 6]).measure(network, clips(4))
+    assert all(by["copy"] < 0 for by in found["skill"].values())
+    said = [message for message in caplog.messages if "frames predictions are worse" in message]
+    assert [message.split("after ")[1].split(" frames")[0] for message in said] == ["4", "6"]
+
+
+def test_the_recipe_warns_of_the_contexts_that_it_teaches() -> None:
+    assert JEPARecipe()._heldout._trained == {"4", "8", "12"}
+    assert JEPARecipe(contexts=[1, 7])._heldout._trained == {"2", "14"}
+
+
 def test_latents_that_are_all_the_same_vary_too_little(
     random_network: Network, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -151,6 +249,26 @@ def test_latents_that_are_all_the_same_vary_too_little(
     assert "feature std" in caplog.text
 
 
+def test_latents_that_tell_where_and_when_alone_have_no_content() -> None:
+    generator = torch.Generator().manual_seed(0)
+    place = torch.randn(1, 8, 8, 8, 4, generator=generator)
+    scene = torch.randn(64, 1, 1, 1, 4, generator=generator)
+    assert content_share(place.expand(64, -1, -1, -1, -1)) == 0
+    assert content_share(scene.expand(-1, 8, 8, 8, -1)) == pytest.approx(1)
+    assert content_share(scene + place) == pytest.approx(0.5, abs=0.1)
+    assert content_share(torch.ones(3, 8, 8, 8, 4)) == 0
+
+
+def test_what_no_token_learns_from_others_is_the_same_alone(random_network: Network) -> None:
+    network = random_network()
+    seen = latents_of(network, clips(4))
+    assert alone_agreement(network, clips(4), seen) < 0.999
+    for block in network.encoder.blocks:
+        block.attention.out.weight.zero_()  # type: ignore[union-attr,operator]
+    seen = latents_of(network, clips(4))
+    assert alone_agreement(network, clips(4), seen) == pytest.approx(1, abs=1e-5)
+
+
 GOOD = {
     "feature_std": 0.6,
     "rank_me": 40.0,
@@ -160,6 +278,7 @@ GOOD = {
 
 def test_healthy_latents_are_not_warned_of() -> None:
     assert warnings_of(GOOD, 256) == []
+    assert warnings_of(GOOD | {"alone_agreement": 0.5}, 256) == []
 
 
 @pytest.mark.parametrize(
@@ -167,6 +286,7 @@ def test_healthy_latents_are_not_warned_of() -> None:
     [
         ({"feature_std": 0.09}, "feature std 0.090 is below 0.1"),
         ({"rank_me": 7.9}, "RankMe 7.9 of 256 clips is below 8"),
+        ({"alone_agreement": -0.4}, "the last half alone are far from those within the clip"),
         ({"skill": {"4": dict.fromkeys(BASELINES, 0.5) | {"copy": -0.1}}}, "after 4 frames"),
         ({"skill": {"8": dict.fromkeys(BASELINES, 0.5) | {"median": -0.1}}}, "after 8 frames"),
     ],

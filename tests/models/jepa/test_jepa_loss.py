@@ -1,11 +1,14 @@
 """The loss against one that takes clip by clip, mask by mask, one sequence at a time."""
 
-from collections.abc import Callable
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import pytest
 import torch
 
-from worldbench_models.jepa.loss import PredictionLoss, Teacher
+from worldbench_models.jepa.loss import TARGETS, PredictionLoss, Teacher
 from worldbench_models.jepa.masks import CONTEXTS, TOKENS, dealt, draw_masks
 from worldbench_models.jepa.network import CAUSAL, JEPA, Places, Shape
 from worldbench_models.jepa.sigreg import draw_directions, sigreg
@@ -16,6 +19,7 @@ Network = Callable[..., JEPA]
 Drawn = tuple[torch.Tensor, ...]
 
 STEP = GRID[1] * GRID[2]
+EVERY = tuple(range(1, GRID[0]))  # contexts; of five clips, the five longest
 BATCH, CAUSAL_SHARE = 7, 0.7  # two clips with both multi-block masks; causal: 1, 2 and 2
 
 
@@ -53,24 +57,37 @@ def places(index: torch.Tensor, shape: Shape) -> Places:
     return Places(codes[0], codes[1], rotation(at, shape.encoder.head))
 
 
-def asked_of(number: int, drawn: Drawn) -> list[tuple[int, torch.Tensor, torch.Tensor]]:
+def cuts(contexts: Sequence[int] = CONTEXTS) -> list[int]:
+    """Lists the context of each clip with a causal mask."""
+    each = dealt(BATCH, CAUSAL_SHARE, contexts)[1]
+    return [steps for steps, clips in zip(contexts, each, strict=True) for _ in range(clips)]
+
+
+def asked_of(
+    number: int, drawn: Drawn, contexts: Sequence[int] = CONTEXTS
+) -> list[tuple[int, torch.Tensor, torch.Tensor]]:
     """Lists the masks of a clip: kind, seen, hidden."""
-    multi, each = dealt(BATCH, CAUSAL_SHARE)
+    multi = dealt(BATCH, CAUSAL_SHARE)[0]
     if number < multi:
         return [(kind, drawn[2 * kind][number], drawn[2 * kind + 1][number]) for kind in (0, 1)]
-    contexts = [steps for steps, clips in zip(CONTEXTS, each, strict=True) for _ in range(clips)]
-    cut = contexts[number - multi] * STEP
+    cut = cuts(contexts)[number - multi] * STEP
     every = torch.arange(TOKENS)
     return [(CAUSAL, every[:cut], every[cut:])]
 
 
 def slow_loss(
-    network: JEPA, teacher: JEPA, shown: torch.Tensor, mirrored: torch.Tensor, drawn: Drawn
+    network: JEPA,
+    teacher: JEPA,
+    shown: torch.Tensor,
+    mirrored: torch.Tensor,
+    drawn: Drawn,
+    contexts: Sequence[int] = CONTEXTS,
+    targets: str = "alone",
 ) -> torch.Tensor:
     errors = []
     for number, clip in enumerate(shown):
         patches = tokens(clip, bool(mirrored[number]))
-        for kind, seen, hidden in asked_of(number, drawn):
+        for kind, seen, hidden in asked_of(number, drawn, contexts):
             latents = network.encoder(patches[seen][None], places(seen, network.shape))
             shown_tokens = network.predictor.latent_in(latents[0])
             at = places(torch.cat([seen, hidden]), network.shape)
@@ -78,12 +95,12 @@ def slow_loss(
             row = torch.cat([shown_tokens, masked])[None]
             row = network.predictor(row, at.rotation)[0, len(seen) :]
             foreseen = network.predictor.told(row)
-            if kind == CAUSAL:
-                targets = teacher.encoder(patches[hidden][None], places(hidden, network.shape))[0]
+            if kind == CAUSAL and targets == "alone":
+                came = teacher.encoder(patches[hidden][None], places(hidden, network.shape))[0]
             else:
                 whole = teacher.encoder(patches[None], places(torch.arange(TOKENS), network.shape))
-                targets = whole[0, hidden]
-            errors.append((foreseen - targets).abs().mean())
+                came = whole[0, hidden]
+            errors.append((foreseen - came).abs().mean())
     assert len(errors) == BATCH + dealt(BATCH, CAUSAL_SHARE)[0]
     return torch.stack(errors).mean()
 
@@ -96,35 +113,41 @@ def gradients(loss: torch.Tensor, network: JEPA) -> list[torch.Tensor]:
     return list(torch.autograd.grad(loss, list(network.parameters())))
 
 
+@pytest.mark.parametrize(
+    ("contexts", "targets"), [(CONTEXTS, "alone"), (CONTEXTS, "clip"), (EVERY, "clip")]
+)
 def test_the_packed_loss_and_its_gradients_are_those_of_one_mask_at_a_time(
-    random_network: Network,
+    random_network: Network, contexts: tuple[int, ...], targets: str
 ) -> None:
     network, other = trainable(random_network()), random_network(seed=1)
-    teacher = Teacher(PredictionLoss(other, CAUSAL_SHARE))
+    options: dict[str, Any] = {"contexts": contexts, "targets": targets}
+    teacher = Teacher(PredictionLoss(other, CAUSAL_SHARE, **options))
     given = (clips(), mirrors(), *masks())
-    loss = PredictionLoss(network, CAUSAL_SHARE)(*given, *teacher(*given))
-    expected = slow_loss(network, other, clips(), mirrors(), masks())
+    loss = PredictionLoss(network, CAUSAL_SHARE, **options)(*given, *teacher(*given))
+    expected = slow_loss(network, other, clips(), mirrors(), masks(), contexts, targets)
     assert loss.item() == pytest.approx(expected.item(), abs=1e-5)
     assert loss.item() > 0.3
     for one, two in zip(gradients(loss, network), gradients(expected, network), strict=True):
         torch.testing.assert_close(one, two, rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.parametrize("targets", TARGETS)
 def test_with_sigreg_targets_are_the_networks_own_and_carry_gradient(
-    random_network: Network,
+    random_network: Network, targets: str
 ) -> None:
     network = trainable(random_network())
     weight = 0.25
     directions = draw_directions(32, 8, torch.Generator().manual_seed(0))
     given = (clips(), mirrors(), *masks(), directions)
-    loss = PredictionLoss(network, CAUSAL_SHARE, weight)(*given)
+    loss = PredictionLoss(network, CAUSAL_SHARE, weight, targets=targets)(*given)
 
-    error = slow_loss(network, network, clips(), mirrors(), masks())
+    error = slow_loss(network, network, clips(), mirrors(), masks(), targets=targets)
     every = []
     sequences: list[tuple[int, torch.Tensor]] = []
     multi = dealt(BATCH, CAUSAL_SHARE)[0]
     for number in range(BATCH):
-        hidden = torch.arange(TOKENS) if number < multi else asked_of(number, masks())[0][2]
+        whole = number < multi or targets == "clip"
+        hidden = torch.arange(TOKENS) if whole else asked_of(number, masks())[0][2]
         sequences.append((number, hidden))
     for number, index in sequences:
         patches = tokens(clips()[number], bool(mirrors()[number]))
@@ -161,18 +184,45 @@ def test_with_sigreg_the_encoder_is_pulled_from_both_sides_and_with_a_teacher_fr
     assert differ == [name for name in names if name.startswith("encoder")]
 
 
+def other_contexts(contexts: Sequence[int] = CONTEXTS) -> torch.Tensor:
+    """Returns the clips, changed in what causal masks show, and else in the first step."""
+    multi = dealt(BATCH, CAUSAL_SHARE)[0]
+    changed = clips()
+    for number, steps in enumerate([1] * multi + cuts(contexts)):
+        changed[number, : 2 * steps] = 255 - changed[number, : 2 * steps]
+    return changed
+
+
+@pytest.mark.parametrize("contexts", [CONTEXTS, EVERY])
+def test_targets_within_the_clip_are_what_the_teacher_says_of_all_of_it(
+    random_network: Network, contexts: tuple[int, ...]
+) -> None:
+    network = random_network()
+    options: dict[str, Any] = {"contexts": contexts, "targets": "clip"}
+    teacher = Teacher(PredictionLoss(network, CAUSAL_SHARE, **options))
+    (found,) = teacher(clips(), mirrors(), *masks())
+    patches = torch.stack([tokens(*each) for each in zip(clips(), mirrors().tolist(), strict=True)])
+    whole = network.encoder(patches, network.places(GRID))
+    multi = dealt(BATCH, CAUSAL_SHARE)[0]
+    expected = [whole[:multi].gather(1, _wide(masks()[at], whole)).flatten(0, 1) for at in (1, 3)]
+    for number, steps in enumerate(cuts(contexts), start=multi):
+        expected.append(whole[number, steps * STEP :])
+    torch.testing.assert_close(found, torch.cat(expected), rtol=1e-4, atol=1e-5)
+    (after,) = teacher(other_contexts(contexts), mirrors(), *masks())
+    assert bool((found != after).any(dim=1).all())  # what they have seen is told by all of them
+
+
+def _wide(index: torch.Tensor, like: torch.Tensor) -> torch.Tensor:
+    return index[:, :, None].expand(-1, -1, like.shape[2])
+
+
 def test_targets_of_the_future_have_not_seen_its_context_and_those_of_blocks_have(
     random_network: Network,
 ) -> None:
     teacher = Teacher(PredictionLoss(random_network(), CAUSAL_SHARE))
-    multi, each = dealt(BATCH, CAUSAL_SHARE)
-    contexts = [steps for steps, count in zip(CONTEXTS, each, strict=True) for _ in range(count)]
-    changed = clips()
-    changed[:multi, :2] = 255 - changed[:multi, :2]
-    for number, steps in enumerate(contexts, start=multi):
-        changed[number, : 2 * steps] = 255 - changed[number, : 2 * steps]
-    before, after = (teacher(c, mirrors(), *masks())[0] for c in (clips(), changed))
-    causal = sum((GRID[0] - steps) * STEP for steps in contexts)
+    multi = dealt(BATCH, CAUSAL_SHARE)[0]
+    before, after = (teacher(c, mirrors(), *masks())[0] for c in (clips(), other_contexts()))
+    causal = sum((GRID[0] - steps) * STEP for steps in cuts())
     assert torch.equal(before[-causal:], after[-causal:])
     assert len(before) - causal == multi * (192 + 192)
     assert bool((before[:-causal] != after[:-causal]).any(dim=1).all())
@@ -212,12 +262,56 @@ def test_a_mirrored_clip_has_the_loss_of_its_mirror_image(random_network: Networ
 
 @pytest.mark.parametrize("batch", [1, 2, 6])
 @pytest.mark.parametrize("causal", [0.0, 0.5, 1.0])
+@pytest.mark.parametrize("targets", TARGETS)
 def test_any_share_of_causal_masks_has_a_loss(
-    random_network: Network, batch: int, causal: float
+    random_network: Network, batch: int, causal: float, targets: str
 ) -> None:
-    network = random_network()
+    loss = PredictionLoss(random_network(), causal, targets=targets)
     given = (clips(batch), mirrors(batch), *masks(batch, causal))
-    targets = Teacher(PredictionLoss(network, causal))(*given)
-    assert 0 < float(PredictionLoss(network, causal)(*given, *targets)) < 10
+    assert 0 < float(loss(*given, *Teacher(loss)(*given))) < 10
     directions = draw_directions(32, 8, torch.Generator().manual_seed(0))
-    assert 0 < float(PredictionLoss(network, causal, 0.1)(*given, directions)) < 1000
+    regular = PredictionLoss(loss.network, causal, 0.1, targets=targets)
+    assert 0 < float(regular(*given, directions)) < 1000
+
+
+COMPILED = """
+import torch
+from worldbench_models.blocks import Size
+from worldbench_models.jepa.network import SHAPES, Shape
+from worldbench_models.jepa.recipe import JEPARecipe
+
+SHAPES["tiny"] = Shape(Size(32, 2, 2, 16, 40), Size(24, 2, 2, 16, 32))
+graphs = []
+
+def backend(graph, _):
+    graphs.append(graph)
+    return graph
+
+for targets in ("alone", "clip"):
+    recipe = JEPARecipe(causal=0.5, contexts=range(1, 8), targets=targets)
+    loss = recipe.objective("tiny", 0)
+    teacher = recipe.teacher(loss)
+    compiled = torch.compile(loss, backend=backend, fullgraph=True)
+    taught = torch.compile(teacher, backend=backend, fullgraph=True)
+    for seed in range(3):
+        generator = torch.Generator().manual_seed(seed)
+        draws = recipe.draws("tiny", 16, generator)
+        clips = torch.randint(0, 256, (16, 16, 64, 64, 3), generator=generator, dtype=torch.uint8)
+        with torch.no_grad():
+            torch.testing.assert_close(compiled(clips, *draws, *taught(clips, *draws)),
+                                       loss(clips, *draws, *teacher(clips, *draws)))
+        found = len(graphs) if seed == 0 else found
+        assert len(graphs) == found > 0
+"""
+
+
+@pytest.mark.slow
+def test_a_compiler_sees_one_graph_of_each_and_the_same_one_in_every_step() -> None:
+    """Sequences of many lengths must not make it compile anew.
+
+    In a process of its own: it cannot look through the checks of shapes that tests put everywhere.
+    """
+    done = subprocess.run(
+        [sys.executable, "-c", COMPILED], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr

@@ -2,23 +2,30 @@ import copy
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
+from typing import Any, cast
 
 import pytest
 import torch
+from omegaconf import DictConfig, OmegaConf
 
+import worldbench_models
+from worldbench.compose import instantiate
 from worldbench.errors import UsageError
 from worldbench_models.dit.recipe import DiTRecipe
 from worldbench_models.jepa.adapter import JEPAAdapter
-from worldbench_models.jepa.loss import PredictionLoss, Teacher
+from worldbench_models.jepa.loss import TARGETS, PredictionLoss, Teacher
 from worldbench_models.jepa.masks import MULTI, dealt
 from worldbench_models.jepa.network import JEPA, SHAPES, Shape
-from worldbench_models.jepa.recipe import COLLAPSE, JEPARecipe
+from worldbench_models.jepa.recipe import COLLAPSE, JEPARecipe, checked_contexts
+from worldbench_models.patches import GRID, VALUES
+from worldbench_models.training.compute import count_flops
 from worldbench_models.training.learner import Learner
 from worldbench_models.training.recipe import Recipe
 from worldbench_models.weights import save_weights
 
 CPU = torch.device("cpu")
 STEPS = 10
+EVERY = tuple(range(1, GRID[0]))  # contexts
 SLOW = pytest.mark.slow  # their passes are long to go through, even without numbers
 
 
@@ -110,8 +117,10 @@ def test_the_decay_rises_linearly() -> None:
     assert recipe.ema(200, 200) == pytest.approx(0.9995)
 
 
-def test_no_gradient_reaches_the_teacher() -> None:
-    made = learner()
+@pytest.mark.parametrize("targets", TARGETS)
+def test_no_gradient_reaches_the_teacher(targets: str) -> None:
+    recipe = JEPARecipe(targets=targets)
+    made = Learner(recipe, "tiny", 0, steps=STEPS, device=CPU, autocast=False)
     assert made.teacher is not None
     generator = torch.Generator().manual_seed(0)
     draws = made.recipe.draws("tiny", 5, generator)
@@ -173,6 +182,95 @@ def test_training_takes_the_operations_of_the_dits(
     ours, dits = JEPARecipe(collapse=collapse), DiTRecipe()
     assert operations(ours) / operations(dits) == pytest.approx(1, abs=0.1)
     assert ours.plan(size).batch_size == dits.plan(size).batch_size
+
+
+OTHERS: list[dict[str, Any]] = [
+    {"causal": 0.25, "contexts": EVERY, "targets": "clip"},
+    {"causal": 0.25, "contexts": EVERY},
+    {"causal": 0.0, "targets": "clip"},
+    {"causal": 1.0, "contexts": (7,)},
+    {"causal": 0.25, "contexts": EVERY, "targets": "clip", "collapse": "sigreg"},
+]
+
+
+@pytest.mark.parametrize("options", OTHERS)
+def test_training_takes_the_operations_of_the_dits_whatever_is_asked_for(
+    options: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for kind in (JEPARecipe, DiTRecipe):
+        monkeypatch.setattr(kind, "training_flops", cache(kind.training_flops))
+    ours, dits = JEPARecipe(**options), DiTRecipe()
+    share = ours.plan("xs").steps * ours.training_flops("xs")
+    assert share / (dits.plan("xs").steps * dits.training_flops("xs")) == pytest.approx(1, abs=0.1)
+
+
+@pytest.mark.parametrize("targets", TARGETS)
+def test_operations_are_the_mean_over_masks_in_their_shares(targets: str) -> None:
+    def counted(causal: float, contexts: tuple[int, ...]) -> float:
+        recipe = JEPARecipe(causal=causal, contexts=contexts, targets=targets)
+        return recipe.training_flops("tiny")
+
+    contexts = (1, 4, 7)
+    each = [counted(1.0, (context,)) for context in contexts]
+    blocks, causal = counted(0.0, contexts), counted(1.0, contexts)
+    assert len({round(one) for one in each}) == len(each)
+    assert causal == pytest.approx(sum(each) / len(each), rel=1e-9)
+    assert counted(0.25, contexts) == pytest.approx(0.75 * blocks + 0.25 * causal, rel=1e-9)
+
+
+def test_targets_within_the_clip_take_a_whole_clip_each() -> None:
+    def targets_of(steps: int, times: int) -> int:
+        def encode() -> None:
+            JEPA(SHAPES["tiny"]).encode(torch.empty(times, steps, *GRID[1:], VALUES))
+
+        return count_flops(encode)
+
+    one = {"causal": 1.0, "contexts": (3,)}
+    alone, clip = (JEPARecipe(targets=t, **one).training_flops("tiny") for t in TARGETS)  # type: ignore[arg-type]
+    assert clip - alone == pytest.approx(targets_of(8, 1) - targets_of(5, 1))
+
+
+def test_what_is_asked_for_reaches_loss_and_teacher() -> None:
+    recipe = JEPARecipe(causal=0.25, contexts=[7, 1, 4], targets="clip")
+    made = Learner(recipe, "tiny", 0, steps=STEPS, device=CPU, autocast=False)
+    for part in (made.objective, made.averaged, made.teacher):
+        assert isinstance(part, PredictionLoss | Teacher)
+        assert (part.causal, part.contexts, part.targets) == (0.25, (1, 4, 7), "clip")
+
+
+def test_the_configuration_asks_for_what_the_class_does_anyway() -> None:
+    path = Path(worldbench_models.__file__).parent / "conf" / "model" / "jepa.yaml"
+    told = OmegaConf.load(path)
+    assert isinstance(told, DictConfig)
+    made, usual = instantiate("model", told), JEPARecipe()
+    own = [name for name in vars(usual) if not name.startswith("_")]
+    assert {name: getattr(made, name) for name in own} == {n: getattr(usual, n) for n in own}
+    asked = OmegaConf.merge(told, OmegaConf.from_dotlist(["contexts=[1,2]", "targets=clip"]))
+    other = instantiate("model", cast(DictConfig, asked))
+    assert (other.contexts, other.targets) == ((1, 2), "clip")
+
+
+@pytest.mark.parametrize(
+    "contexts",
+    [[], [0], [8], [2, 2], [-1], [True, 2], [2.0], ["2"], [[2]], 4, "24", None, range(9)],
+)
+def test_contexts_that_leave_no_past_or_no_future_are_refused(contexts: Any) -> None:
+    with pytest.raises(UsageError, match=r"model\.contexts is out of range") as caught:
+        checked_contexts(contexts)
+    assert f"seen:     {contexts!r}\n" in str(caught.value)
+    assert "from 1 to 7" in str(caught.value)
+
+
+def test_the_recipe_refuses_them_too() -> None:
+    with pytest.raises(UsageError, match=r"model\.contexts is out of range"):
+        JEPARecipe(contexts=[0, 1])
+
+
+@pytest.mark.parametrize("targets", ["Clip", "", "both"])
+def test_unknown_targets_are_refused_with_the_known_ones(targets: str) -> None:
+    with pytest.raises(UsageError, match=r"model\.targets") as caught:
+        JEPARecipe(targets=targets)
+    assert all(name in str(caught.value) for name in TARGETS)
 
 
 @pytest.mark.parametrize(

@@ -1,3 +1,5 @@
+from collections.abc import Sequence
+
 import pytest
 import torch
 from scipy.stats import chisquare
@@ -18,6 +20,7 @@ from worldbench_models.patches import GRID
 
 STEP = GRID[1] * GRID[2]
 SHARES = (0.0, 0.2, 0.5, 0.75, 0.8, 1.0)
+EVERY = tuple(range(1, GRID[0]))  # all contexts that leave a future
 NAMES = ("short seen", "short hidden", "long seen", "long hidden")
 
 
@@ -25,8 +28,10 @@ def drawn(count: int, seed: int = 0) -> tuple[torch.Tensor, ...]:
     return draw_masks(count, torch.Generator().manual_seed(seed))
 
 
-def listed(batch: int, causal: float, seed: int = 0) -> list[View]:
-    return views(batch, causal, drawn(dealt(batch, causal)[0], seed))
+def listed(
+    batch: int, causal: float, seed: int = 0, contexts: Sequence[int] = CONTEXTS
+) -> list[View]:
+    return views(batch, causal, drawn(dealt(batch, causal)[0], seed), contexts)
 
 
 @pytest.mark.parametrize("causal", SHARES)
@@ -47,7 +52,9 @@ def test_all_clips_have_masks_of_the_same_sizes_whatever_is_drawn() -> None:
 
 @pytest.mark.parametrize("causal", SHARES)
 def test_a_tenth_of_the_tokens_is_seen_at_least(causal: float) -> None:
-    assert all(view.seen.shape[1] >= TOKENS / 10 for view in listed(12, causal))
+    for contexts in (CONTEXTS, EVERY):
+        found = listed(28, causal, contexts=contexts)
+        assert all(view.seen.shape[1] >= TOKENS / 10 for view in found)
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -137,11 +144,19 @@ def test_long_masks_cover_more_than_short_ones() -> None:
     assert (MULTI["long"].blocks, MULTI["long"].scale) == (2, 0.7)
 
 
-def test_causal_masks_see_the_first_steps_and_foresee_all_the_rest() -> None:
-    found = listed(30, 1.0)
-    assert [view.kind for view in found] == [CAUSAL] * len(CONTEXTS)
+def test_causal_contexts_are_4_8_and_12_frames_unless_others_are_asked_for() -> None:
     assert [2 * steps for steps in CONTEXTS] == [4, 8, 12]
-    for view, steps in zip(found, CONTEXTS, strict=True):
+    assert [view.seen.shape[1] // STEP for view in listed(30, 1.0)] == [2, 4, 6]
+    assert dealt(30, 0.5) == dealt(30, 0.5, CONTEXTS)
+
+
+@pytest.mark.parametrize("contexts", [CONTEXTS, EVERY, (5,), (1, 7)])
+def test_causal_masks_see_the_first_steps_and_foresee_all_the_rest(
+    contexts: tuple[int, ...],
+) -> None:
+    found = listed(30, 1.0, contexts=contexts)
+    assert [view.kind for view in found] == [CAUSAL] * len(contexts)
+    for view, steps in zip(found, contexts, strict=True):
         numbers = torch.arange(TOKENS).expand(view.clips, -1)
         assert torch.equal(view.seen, numbers[:, : steps * STEP])
         assert torch.equal(view.hidden, numbers[:, steps * STEP :])
@@ -166,6 +181,27 @@ def test_clips_are_dealt_out_without_a_rest_and_as_evenly_as_they_go(causal: flo
         assert min(multi, *each) >= 0
         assert max(each) - min(each) <= 1
         assert abs(sum(each) - causal * batch) <= 0.5
+
+
+@pytest.mark.parametrize("contexts", [EVERY, (5,), (1, 7)])
+@pytest.mark.parametrize("causal", [*SHARES, 0.333])
+def test_every_context_gets_the_same_share(contexts: tuple[int, ...], causal: float) -> None:
+    for batch in (1, 6, 31, 512):
+        multi, each = dealt(batch, causal, contexts)
+        assert multi == dealt(batch, causal)[0]
+        seen = [v.seen for v in listed(batch, causal, contexts=contexts) if v.kind == CAUSAL]
+        histogram = [sum(len(s) for s in seen if s.shape[1] == c * STEP) for c in contexts]
+        assert histogram == list(each)
+        assert sum(histogram) == batch - multi
+        assert max(histogram) - min(histogram) <= 1
+
+
+def test_shapes_never_change_whatever_is_drawn() -> None:
+    shapes = [
+        [(v.kind, v.first, *v.seen.shape, *v.hidden.shape) for v in listed(32, 0.25, seed, EVERY)]
+        for seed in range(5)
+    ]
+    assert all(each == shapes[0] for each in shapes)
 
 
 def test_masks_follow_from_the_generator_alone() -> None:
