@@ -18,9 +18,10 @@ from worldbench.schema import Scalar, digest
 if TYPE_CHECKING:
     from worldbench.data.worlds.quads import Quad
 
-_REDRAWS = 200  # a kind of scene that never makes a quad is a mistake, not bad luck
+_REDRAWS = 500  # a kind of scene that never makes a quad is a mistake, not bad luck
 _SEEDS_APART = 1_000_000  # between redraws of one scene, so that no two scenes share a seed
 _KINDS_APART = 10_000
+_FRAMES, _FPS = 16, 8.0
 _OUT_EVERY = 4  # every fourth scene of a kind is out of distribution
 
 QUADS = {
@@ -127,6 +128,10 @@ class QuadPlan:
             of ``both_possible``.
         views: Further clips in the test split, by family.
         seed: Of the first scene.
+        training: Quads of the training split by kind, without controls: what is fitted to states
+            of scenes is fitted on them.
+        frames: Frames of every clip.
+        fps: Frames per second.
     """
 
     name: str
@@ -134,11 +139,19 @@ class QuadPlan:
     counts: Mapping[str, int]
     views: Mapping[str, int] = field(default_factory=dict)
     seed: int = 0
+    training: Mapping[str, int] = field(default_factory=dict)
+    frames: int = _FRAMES
+    fps: float = _FPS
 
     @property
     def digest(self) -> str:
         """Digest of everything the content depends on."""
-        return digest(["quads", VERSION, asdict(self), QUADS])
+        told = asdict(self)
+        # What a set does without leaves its digest as it was before there was such a thing.
+        for name, usual in (("training", {}), ("frames", _FRAMES), ("fps", _FPS)):
+            if told[name] == usual:
+                del told[name]
+        return digest(["quads", VERSION, told, QUADS])
 
     def make(self, workers: int, tell: Tell) -> Content:
         """Draws scenes until every quad has been found, and controls made of them."""
@@ -146,7 +159,9 @@ class QuadPlan:
         views = [
             (f"{name}/{index:04d}", "test", spec)
             for name, count in self.views.items()
-            for index, spec in enumerate(family(name).specs(count, self.seed, split="test"))
+            for index, spec in enumerate(
+                family(name).specs(count, self.seed, split="test", frames=self.frames, fps=self.fps)
+            )
         ]
         total = len(jobs) + len(views)
         made = list(_told(_quad, jobs, workers, lambda done, _: tell(done, total)))
@@ -163,16 +178,24 @@ class QuadPlan:
     def _scenes(self) -> list[tuple[str, str, SceneSpec, int]]:
         jobs = []
         for number_of_kind, (kind, count) in enumerate(self.counts.items()):
-            name, fixed = QUADS[kind]
             seed = self.seed + number_of_kind * _KINDS_APART  # no two kinds show the same room
             apart = count // _OUT_EVERY if kind != "both_possible" else 0
             for split, number in (("test", count - apart), ("test_ood", apart)):
-                specs = family(name).specs(number, seed, split=split, factors=fixed)
-                jobs += [
-                    (kind, f"{_slug(kind)}/{split}-{index:04d}", spec, index)
-                    for index, spec in enumerate(specs)
-                ]
+                jobs += self._of_kind(kind, number, seed, split)
+        for number_of_kind, (kind, count) in enumerate(self.training.items()):
+            jobs += self._of_kind(kind, count, self.seed + number_of_kind * _KINDS_APART, "train")
         return jobs
+
+    def _of_kind(
+        self, kind: str, count: int, seed: int, split: str
+    ) -> list[tuple[str, str, SceneSpec, int]]:
+        name, fixed = QUADS[kind]
+        format = {"split": split, "frames": self.frames, "fps": self.fps}
+        specs = family(name).specs(count, seed, factors=fixed, **format)
+        return [
+            (kind, f"{_slug(kind)}/{split}-{index:04d}", spec, index)
+            for index, spec in enumerate(specs)
+        ]
 
 
 @dataclass(frozen=True)
@@ -199,9 +222,10 @@ def _quad(job: tuple[str, str, SceneSpec, int]) -> _Made:
             if violation == "both_possible":
                 found = [quads.both_possible(drawn)]
             else:
-                more = "AP"[index % 2] if violation == "presence" else None
+                trained = drawn.split == "train"  # what is only fitted on need not be balanced
+                more = "AP"[index % 2] if violation == "presence" and not trained else None
                 quad = quads.make_quad(drawn, violation, shows_more=more)
-                found = [quad, quads.visible_control(quad)]
+                found = [quad] if trained else [quad, quads.visible_control(quad)]
         except fairness.Unqualified as error:
             rejected[error.what] += 1
             continue
@@ -220,8 +244,9 @@ def _parts(name: str, quad: "Quad") -> tuple[list[WorldClip], QuadEntry]:
     out = "out" if quad.spec.split == "test_ood" else "in"
     factors: dict[str, Scalar] = {**quad.factors, "distribution": out}
     ids = (f"{name}/{quad.condition}/A", f"{name}/{quad.condition}/P")
+    split = "train" if quad.spec.split == "train" else "test"
     clips = [
-        WorldClip(clip_id, track, "test", name, factors=factors)
+        WorldClip(clip_id, track, split, name, factors=factors)
         for clip_id, track in zip(ids, quad.tracks, strict=True)
     ]
     entry = QuadEntry(

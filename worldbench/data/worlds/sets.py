@@ -4,6 +4,8 @@
 results that are published.
 """
 
+from typing import Any
+
 from worldbench.data.worlds.content import SetPlan
 from worldbench.data.worlds.plans import QUADS, LabelledPlan, MixturePlan, QuadPlan
 
@@ -13,7 +15,17 @@ _PRESENCE = {
     "presence (rebound)": 8,
     "presence (drop)": 9,
 }
+_PRESENCE_FULL = {
+    "presence (steady)": 22,
+    "presence (braking)": 22,
+    "presence (rebound)": 48,
+    "presence (drop)": 58,
+}
 _OTHERS = ("never_there", "shape", "colour", "speed", "count")
+_LONG: dict[str, Any] = {"frames": 24, "fps": 12.0}
+"""The same two seconds as other sets in finer steps: what is hidden stays so for 5 to 16 frames,
+longer than models of 16-frame windows remember beside a future."""
+
 _PIECES = tuple(kind for kind in QUADS if QUADS[kind][0] == "hidden_piece")
 
 _LABELS = {
@@ -41,20 +53,17 @@ _PLANS: tuple[SetPlan, ...] = (
     ),
     QuadPlan(
         "permanence_quick",
-        "24 presence quads and 4 of each other kind, with their controls",
+        "24 presence quads and 4 of each other kind, with their controls; 48 to fit read-outs on",
         {**_PRESENCE, **dict.fromkeys(_OTHERS, 4), "both_possible": 6},
+        training={kind: 2 * count for kind, count in _PRESENCE.items()},
+        **_LONG,
     ),
     QuadPlan(
         "permanence_full",
-        "150 quads of each violation, with their controls",
-        {
-            "presence (steady)": 22,
-            "presence (braking)": 22,
-            "presence (rebound)": 48,
-            "presence (drop)": 58,
-            **dict.fromkeys(_OTHERS, 150),
-            "both_possible": 50,
-        },
+        "150 quads of each violation, with their controls; 150 to fit read-outs on",
+        {**_PRESENCE_FULL, **dict.fromkeys(_OTHERS, 150), "both_possible": 50},
+        training=_PRESENCE_FULL,
+        **_LONG,
     ),
     QuadPlan(
         "consistency3d_quick",

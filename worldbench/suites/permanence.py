@@ -1,0 +1,122 @@
+"""Does a model keep an object in mind while it cannot be seen?
+
+Two parts over matched quads of the worlds (design §8). *Surprise*: of two impossible and two
+possible clips made of the same frames, do the impossible ones surprise more? *Rollout*: in the
+model's own future, does the object come out where and when it must, and only if it went in?
+"""
+
+from dataclasses import replace
+from typing import Any, ClassVar
+
+from worldbench.data.source import ClipSource
+from worldbench.options import at_least, one_of
+from worldbench.schema import AdapterCard, Trial
+from worldbench.suite import Scorer, Setting
+from worldbench.suites import permanence_readout, quad_trials, surprise, trivial_scorers
+from worldbench.suites.quad_trials import entries_of, quad_source, trial_of
+
+HEADLINE = {"violation": "presence", "condition": "occluded"}
+"""The quads that count: the same object at the same start passes behind an occluder, or leaves the
+view in plain sight, so that a bag of context frames cannot tell."""
+
+
+CONTROLS = ("headline", "all")
+
+
+class Permanence:
+    """Surprise at impossible futures of hidden objects, and where they are in a model's own.
+
+    Args:
+        samples: Rollouts per context: of the rollout part and of ``sample_distance``.
+        rollouts: How many quads of each kind that is rolled out are; the first of them in the
+            order of a hash. All if None, none if 0.
+        secondary: How many of the headline quads the other operators are asked about, likewise.
+        controls: Whose controls in plain sight are asked: of the ``headline`` quads, or of ``all``.
+
+    Raises:
+        UsageError: If an option is out of range.
+    """
+
+    name = "permanence"
+    version = "1"
+    accepts: tuple[str, ...] = ("surprises", "generates", "predicts")
+    metric_versions: ClassVar[dict[str, str]] = {
+        "pair_accuracy": "1",
+        "max_accuracy": "1",
+        "auroc": "1",
+        "shared_prefix_accuracy": "1",
+        "rollout_skill": "1",
+        "rollout_accuracy": "1",
+        "emergence_error": "1",
+        "position_error": "1",
+        "identity_accuracy": "1",
+        "phantom_rate": "1",
+    }
+
+    def __init__(
+        self,
+        samples: int = 1,
+        rollouts: int | None = None,
+        secondary: int | None = None,
+        controls: str = "all",
+    ) -> None:
+        self.samples = at_least("suite.samples", samples, 1)
+        self.rollouts, self.secondary = (
+            None if value is None else at_least(f"suite.{name}", value, 0)
+            for name, value in (("rollouts", rollouts), ("secondary", secondary))
+        )
+        self.controls = one_of("suite.controls", controls, CONTROLS)
+
+    def trials(self, data: ClipSource) -> list[Trial]:
+        """Lists the quads of the data, occluded ones and controls, in the set's order.
+
+        Raises:
+            UsageError: If the data holds no quads.
+        """
+        trials = [_moved(trial_of(entry)) for entry in entries_of(quad_source(data, self.name))]
+        return [trial for trial in trials if self.controls == "all" or not _aside(trial)]
+
+    def protocol(self, data: ClipSource) -> dict[str, Any]:
+        """Returns what fixes the meaning of the scores: options, rules and the clips' format."""
+        return {
+            "samples": self.samples,
+            "rollouts": self.rollouts,
+            "secondary": self.secondary,
+            "controls": self.controls,
+            "context": "largest legal in the identical run",
+            "frames_after_run": quad_trials.AFTER,
+            "long_from": quad_trials.SHORT,
+            "headline_operator": list(surprise.HEADLINES),
+            "trivial_scorers": sorted(trivial_scorers.SCORERS),
+            "readout": permanence_readout.VERSION,
+            "clips": data.protocol,
+        }
+
+    def unsupported(self, card: AdapterCard) -> str | None:
+        """Says why this adapter cannot be asked, or None."""
+        if surprise.headline_operator(card) is not None:
+            return None
+        has = ", ".join(card.capabilities) or "none"
+        operators = ", ".join(card.operators) or "none"
+        return (
+            f"surprise is measured by {', '.join(surprise.HEADLINES)}: the suite needs an adapter "
+            "that generates, that predicts and encodes, or that is surprised by one of these; "
+            f"{card.name} has: {has}; operators: {operators}"
+        )
+
+    def scorer(self, data: ClipSource, setting: Setting) -> Scorer:
+        """Makes what asks and counts; read-outs are fitted when the first rollout is read."""
+        from worldbench.suites.permanence_scorer import PermanenceScorer
+
+        return PermanenceScorer.load(self, quad_source(data, self.name), setting)
+
+
+def _aside(trial: Trial) -> bool:
+    """Says whether a trial is the control of a violation that is not the headline's."""
+    factors = trial.factors
+    return factors["condition"] == "visible" and factors["violation"] != HEADLINE["violation"]
+
+
+def _moved(trial: Trial) -> Trial:
+    """Returns the trial with a level of ``motion``: targets that fall have none of their own."""
+    return replace(trial, factors={"motion": "drop", **trial.factors})

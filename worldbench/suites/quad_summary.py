@@ -1,0 +1,233 @@
+"""From rows of quads to accuracies: overall, by factor, by operator; controls, trivial scorers.
+
+Shared by every suite of matched quads; what its headline is, is the suite's to say.
+"""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from worldbench.schema import MetricResult, Scalar, Trial
+from worldbench.stats import cluster_mean, cluster_standard_error, normal_interval
+from worldbench.suite import Row
+from worldbench.suites.quad_scores import PREFIXES
+from worldbench.suites.quad_trials import CLIPS
+from worldbench.suites.trivial_scorers import SCORERS
+
+Value = Callable[[Row], float | None]
+
+
+@dataclass(frozen=True)
+class QuadRows:
+    """Rows of quads, with the trials that they belong to.
+
+    Attributes:
+        rows: One per trial and operator.
+        trials: By id.
+        name: Of the accuracy.
+        headline: Levels of the factors that the headline's trials share.
+        operator: The headline operator.
+    """
+
+    rows: Sequence[Row]
+    trials: Mapping[str, Trial]
+    name: str
+    headline: Mapping[str, Scalar]
+    operator: str
+
+    def where(self, levels: Mapping[str, Scalar], operator: str | None = None) -> list[Row]:
+        """Returns the rows of one operator (the headline's if None) with these levels."""
+        wanted = operator or self.operator
+        return [
+            row
+            for row in self.rows
+            if row["operator"] == wanted
+            and all(self.level(row, name) == level for name, level in levels.items())
+        ]
+
+    def level(self, row: Row, factor: str) -> Scalar | None:
+        """Returns a factor's level in a row's trial; None if it has no such factor."""
+        return self.trials[str(row["trial"])].factors.get(factor)
+
+    def accuracies(self, factors: Sequence[str]) -> list[MetricResult]:
+        """Returns the headline, what it is by each factor, and the same of other questions."""
+        own = self.where(self.headline)
+        told: dict[str, Scalar] = {**self.headline, "operator": self.operator}
+        found = [mean_of(self.name, own, _outcome, told, headline=True)]
+        for factor in factors:
+            for level in self._levels(own, factor):
+                some = [row for row in own if self.level(row, factor) == level]
+                found.append(mean_of(self.name, some, _outcome, {**told, factor: level}))
+        return found + self._others()
+
+    def _others(self) -> list[MetricResult]:
+        """Returns the accuracy of every other violation and condition, by the same operator."""
+        found = []
+        for violation in self._levels(self.rows, "violation"):
+            for condition in self._levels(self.rows, "condition"):
+                levels = {"violation": violation, "condition": condition}
+                rows = self.where(levels)
+                if rows and levels != dict(self.headline):
+                    told = {**levels, "operator": self.operator}
+                    found.append(mean_of(self.name, rows, _outcome, told))
+        return found
+
+    def operators(self) -> list[MetricResult]:
+        """Returns, by operator, other ways to read the headline's quads."""
+        found = []
+        for operator in dict.fromkeys(str(row["operator"]) for row in self.rows):
+            rows = self.where(self.headline, operator)
+            if not rows:
+                continue
+            told: dict[str, Scalar] = {**self.headline, "operator": operator}
+            if operator != self.operator:
+                found.append(mean_of(self.name, rows, _outcome, told))
+            found.append(mean_of("max_accuracy", rows, lambda row: row["outcome_max"], told))
+            found.append(single_clip_auroc(rows, told))
+            for prefix in PREFIXES:
+                found.append(
+                    mean_of(
+                        "shared_prefix_accuracy",
+                        rows,
+                        lambda row, prefix=prefix: row[prefix],  # type: ignore[misc]
+                        {"operator": operator, "prefix": prefix},
+                    )
+                )
+        return found
+
+    def trivial(self) -> list[MetricResult]:
+        """Returns the accuracies of scorers that have nothing in mind, on the same trials."""
+        own = self.where(self.headline)
+        found = [
+            mean_of(
+                "shared_prefix_accuracy",
+                own,
+                lambda row, prefix=prefix: row[f"future_only_{prefix}"],  # type: ignore[misc]
+                {"operator": "future only", "prefix": prefix},
+            )
+            for prefix in PREFIXES
+        ]
+        for violation in self._levels(self.rows, "violation"):
+            rows = self.where({"violation": violation, "condition": "occluded"})
+            found += [
+                mean_of(
+                    "trivial_accuracy",
+                    rows,
+                    lambda row, name=name: row[f"trivial_{name}"],  # type: ignore[misc]
+                    {"violation": violation, "condition": "occluded", "scorer": name},
+                )
+                for name in SCORERS
+            ]
+        return found
+
+    def controls(self) -> list[MetricResult]:
+        """Returns what stands beside the headline: in plain sight, no impossible clip, ties."""
+        violation = self.headline["violation"]
+        own = self.where(self.headline)
+        return [
+            mean_of(
+                "visible_control",
+                self.where({"violation": violation, "condition": "visible"}),
+                _outcome,
+                {},
+            ),
+            mean_of(
+                "both_possible_control", self.where({"condition": "both_possible"}), _outcome, {}
+            ),
+            mean_of("tied", own, lambda row: float(row["outcome"] == 0.5), {}, better=False),
+        ]
+
+    def _levels(self, rows: Iterable[Row], factor: str) -> list[Scalar]:
+        """Returns a factor's levels in order, numbers by size."""
+        levels = {self.level(row, factor) for row in rows} - {None}
+        return sorted((v for v in levels if v is not None), key=lambda v: (str(type(v)), v))
+
+
+def _outcome(row: Row) -> float:
+    return float(row["outcome"])
+
+
+def mean_of(
+    name: str,
+    rows: Sequence[Row],
+    value: Value,
+    factors: Mapping[str, Scalar],
+    *,
+    headline: bool = False,
+    better: bool = True,
+    unit: str = "",
+    bounded: bool = True,
+) -> MetricResult:
+    """Returns a mean over rows with its clustered interval; skipped where no row has a value.
+
+    Args:
+        name: Of the metric.
+        rows: What it is taken over.
+        value: A row's value; None where it has none.
+        factors: Of the metric.
+        headline: Whether adapters are ranked on it.
+        better: Whether higher is better.
+        unit: Of the values.
+        bounded: Whether values are confined to [0, 1].
+    """
+    told = [(float(v), str(row["cluster"])) for row in rows if (v := value(row)) is not None]
+    common = {
+        "name": name,
+        "factors": dict(factors),
+        "unit": unit,
+        "higher_is_better": better,
+        "headline": headline,
+    }
+    if not told:
+        why = "no trial of this kind was asked" if not rows else "no trial has such a value"
+        return MetricResult(**common, status="skipped", reason=why)
+    values, clusters = np.array([v for v, _ in told]), [c for _, c in told]
+    found = cluster_mean(values, clusters, bounded=bounded)
+    return MetricResult(
+        **common,
+        value=found.value,
+        low=found.low,
+        high=found.high,
+        n=found.n,
+        clusters=found.clusters,
+    )
+
+
+def single_clip_auroc(rows: Sequence[Row], factors: Mapping[str, Scalar]) -> MetricResult:
+    """Returns how well single clips are told apart: the area under the ROC curve of mean surprise.
+
+    P(S(impossible) > S(possible)) + ½ P(=), over all pairs of clips of all quads (Mann-Whitney);
+    its interval from placement values (DeLong et al. 1988), summed by scene.
+    """
+    possible, impossible = (
+        np.array([[row[f"mean_{clip}"] for clip in clips] for row in rows], dtype=np.float64)
+        for clips in (CLIPS[:2], CLIPS[2:])
+    )
+    flat, other = possible.ravel(), impossible.ravel()
+    above = _placements(other, flat)  # of each impossible clip among the possible ones
+    below = 1 - _placements(flat, other)
+    value = float(above.mean())
+    influence = np.concatenate([2 * (above - value), 2 * (below - value)])
+    clusters = [str(row["cluster"]) for row in rows for _ in range(2)]
+    error = cluster_standard_error(influence, clusters * 2)
+    found = normal_interval(value, error, len(rows), len(set(clusters)))
+    return MetricResult(
+        name="auroc",
+        factors=dict(factors),
+        value=value,
+        low=found.low,
+        high=found.high,
+        n=len(rows),
+        clusters=found.clusters,
+        higher_is_better=True,
+    )
+
+
+def _placements(values: np.ndarray, among: np.ndarray) -> np.ndarray:
+    """Returns the share of ``among`` that lies below each value, ties ½."""
+    ordered = np.sort(among)
+    below = np.searchsorted(ordered, values, side="left")
+    up_to = np.searchsorted(ordered, values, side="right")
+    share: np.ndarray = (below + up_to) / (2 * len(ordered))
+    return share
