@@ -88,9 +88,7 @@ def _coverage(
 
     rows = [row for row in asked if row["role"] == "rollout" and counts(row)]
     rows += [row for row in skipped if counts(row)]
-    return mean_of(
-        "asked", rows, lambda row: float(row["role"] == "rollout"), {**HEADLINE, "of": "trials"}
-    )
+    return mean_of("asked", rows, lambda row: float(row["role"] == "rollout"), HEADLINE)
 
 
 def _skills(read: Sequence[Row], suite: "Permanence") -> list[MetricResult]:

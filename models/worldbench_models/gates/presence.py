@@ -18,6 +18,7 @@ from worldbench.errors import ContractError
 from worldbench.noise import TrialNoise
 from worldbench.schema import AdapterCard
 from worldbench.stats import pair_score
+from worldbench.suites.surprise import last_context
 from worldbench_models.gates.gate import Gate, judged, unmeasured
 from worldbench_models.gates.operators import chosen_operator
 from worldbench_models.gates.quads import MatchedQuad
@@ -64,12 +65,6 @@ class Accuracy:
     def to_dict(self) -> dict[str, Any]:
         """Returns JSON-serialisable fields."""
         return asdict(self)
-
-
-def latest_context(card: AdapterCard, start: int, stop: int, frames: int) -> int | None:
-    """Returns the largest legal context C with start ≤ C ≤ stop that leaves a future, if any."""
-    legal = (c for c in range(min(stop, frames - 1), start - 1, -1) if card.legal_context(c))
-    return next(legal, None)
 
 
 def outcome(surprises: Float[np.ndarray, "4 steps"]) -> float:
@@ -133,7 +128,7 @@ def _by_context(
     found: dict[int, list[tuple[str, Quad]]] = {}
     for each in quads:
         quad = each.condition(condition)
-        at = latest_context(card, quad.start, quad.stop, len(quad.videos[0]))
+        at = last_context(card, quad.start, quad.stop, len(quad.videos[0]))
         if at is not None:
             found.setdefault(at, []).append((each.name, quad))
     return dict(sorted(found.items()))

@@ -7,11 +7,11 @@ from worldbench.adapter import NoiseBank
 from worldbench.errors import ContractError
 from worldbench.schema import AdapterCard
 from worldbench.stats import pair_score
+from worldbench.suites.surprise import last_context
 from worldbench_models.gates import Gate
 from worldbench_models.gates.presence import (
     Accuracy,
     fair_coin,
-    latest_context,
     measure_presence,
     outcome,
     presence_gates,
@@ -109,11 +109,11 @@ def test_the_context_is_the_latest_legal_one_in_the_run() -> None:
     def card(**options: int) -> AdapterCard:
         return AdapterCard(name="a", revision="b", family="generative", **options)
 
-    assert latest_context(card(temporal_stride=2), 5, 9, 16) == 8
-    assert latest_context(card(temporal_stride=4), 5, 8, 16) == 8
-    assert latest_context(card(temporal_stride=4), 5, 7, 16) is None
-    assert latest_context(card(temporal_stride=4, max_context=4), 3, 9, 16) == 4
-    assert latest_context(card(), 12, 16, 16) == 15
+    assert last_context(card(temporal_stride=2), 5, 9, 16) == 8
+    assert last_context(card(temporal_stride=4), 5, 8, 16) == 8
+    assert last_context(card(temporal_stride=4), 5, 7, 16) is None
+    assert last_context(card(temporal_stride=4, max_context=4), 3, 9, 16) == 4
+    assert last_context(card(), 12, 16, 16) == 15
 
 
 def test_quads_without_a_legal_context_are_skipped_and_counted(quads: list[MatchedQuad]) -> None:
