@@ -42,7 +42,7 @@ def asked(bench: Bench, log: Path) -> list[list[int]]:
     return [[position[int(s)] for s in line.split()] for line in log.read_text().splitlines()]
 
 
-def wait_for(condition: Callable[[], bool], seconds: float = 60) -> None:
+def wait_for(condition: Callable[[], bool], seconds: float = 120) -> None:
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline, "nothing happened"

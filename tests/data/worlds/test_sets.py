@@ -1,12 +1,18 @@
 """Plans give the sets they promise, the same whatever the workers."""
 
 from collections import Counter
+from dataclasses import replace
+from typing import Any
 
 import pytest
 
-from worldbench.data.worlds.plans import LabelledPlan, MixturePlan, QuadPlan
+from worldbench.data.worlds.plans import QUADS, LabelledPlan, MixturePlan, QuadPlan
 from worldbench.data.worlds.sets import SETS
+from worldbench.data.worlds.spec import VERSION
+from worldbench.data.worlds.storage import store
+from worldbench.data.worlds.storage.build import shipped_bytes
 from worldbench.errors import DataError
+from worldbench.schema import digest
 
 
 def quiet(done: int, total: int) -> None:
@@ -52,6 +58,56 @@ def test_workers_do_not_change_a_set(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("worldbench.data.worlds.simulation._WORTH_PROCESSES", 1)
     plan = QuadPlan("q", "", {"colour": 3, "slide (screen)": 2})
     assert plan.make(1, quiet).digest == plan.make(2, quiet).digest
+
+
+def test_what_a_plan_does_without_leaves_its_digest_as_it_was() -> None:
+    plan = SETS["consistency3d_quick"]
+    assert isinstance(plan, QuadPlan)
+    told = {name: getattr(plan, name) for name in ("name", "summary", "counts", "views", "seed")}
+    assert plan.digest == digest(["quads", VERSION, told, QUADS])
+    packed = shipped_bytes(plan.name)
+    assert packed is not None
+    assert store.read_label(packed).plan == plan.digest
+    assert replace(plan, training={}, frames=16, fps=8.0) == plan
+
+
+@pytest.mark.parametrize(
+    "changed", [{"training": {"presence (drop)": 1}}, {"frames": 24}, {"fps": 12.0}]
+)
+def test_what_a_plan_does_with_is_in_its_digest(changed: dict[str, Any]) -> None:
+    plan = SETS["consistency3d_quick"]
+    assert isinstance(plan, QuadPlan)
+    assert replace(plan, **changed).digest != plan.digest
+
+
+def test_training_quads_are_a_split_of_their_own_without_controls() -> None:
+    kinds = {"presence (drop)": 2, "presence (rebound)": 1}
+    plan = QuadPlan("q", "", {"presence (drop)": 1}, training=kinds, frames=24, fps=12.0)
+    content = plan.make(1, quiet)
+    splits = {clip.id: clip.split for clip in content.clips}
+    told = Counter((splits[quad.clips[0]], quad.condition) for quad in content.quads)
+    assert told == {("test", "occluded"): 1, ("test", "visible"): 1, ("train", "occluded"): 3}
+    for quad in content.quads:
+        assert len({splits[clip] for clip in quad.clips}) == 1
+        assert quad.factors["distribution"] == "in"
+        assert quad.factors["hidden"] == quad.stop - quad.start or quad.condition == "visible"
+    assert {(clip.track.frames, clip.track.spec.fps) for clip in content.clips} == {(24, 12.0)}
+    by_split = {
+        split: {clip.cluster for clip in content.clips if clip.split == split}
+        for split in ("train", "test")
+    }
+    assert not by_split["train"] & by_split["test"]
+    assert len(by_split["train"]) == 3
+    assert len({clip.track.digest for clip in content.clips}) == len(content.clips)
+
+
+@pytest.mark.parametrize("name", ["permanence_quick", "permanence_full"])
+def test_sets_of_permanence_hold_scenes_to_fit_on(name: str) -> None:
+    plan = SETS[name]
+    assert isinstance(plan, QuadPlan)
+    presence = {kind for kind in plan.counts if kind.startswith("presence")}
+    assert set(plan.training) == presence
+    assert (plan.frames, plan.fps) == (24, 12.0)
 
 
 def test_plans_that_differ_have_different_digests() -> None:
