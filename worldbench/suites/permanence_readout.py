@@ -137,7 +137,7 @@ def _threshold(most: Float[Tensor, " n"], out: Tensor) -> float:
 
     Best: the largest sum of the shares told right of either kind; of equal ones the lowest.
     """
-    values = most.clamp(min=0).unique()  # sorted; nothing has come out where nothing has changed
+    values = torch.unique(most.clamp(min=0))  # sorted; where nothing changed nothing came out
     if not float(values[0]):
         values = values[1:]
     edges = torch.cat([values.new_zeros(1), values, values[-1:] + 1])

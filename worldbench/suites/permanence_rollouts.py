@@ -35,7 +35,7 @@ CONTRASTS = {"presence": "D", "never_there": "B"}
 
 _PAIRS_AT_ONCE = 8
 
-Tokens = Float[Tensor, "n steps h w d"]
+Tokens = Float[Tensor, "n steps rows columns d"]
 
 
 def foresees(card: AdapterCard) -> bool:
@@ -97,8 +97,8 @@ class RolloutReader:
         states = [[states_of(self.data.track(c), cut) for c in trial.clips] for trial in trials]
         rows: list[list[Row]] = [[] for _ in trials]
         for space in spaces_of(adapter.card):
-            readout = self._readout(adapter, space)
-            paths = self._paths(adapter, space, pairs, cut, rolled)
+            readout = self.readout(adapter, space)
+            paths = self.paths(adapter, space, pairs, cut, rolled)
             for i, trial in enumerate(trials):
                 rows[i].append(
                     {
@@ -125,14 +125,14 @@ class RolloutReader:
             return None
         return {name: str(trial.factors[name]) for name in ("colour", "shape")}
 
-    def _paths(
+    def paths(
         self,
         adapter: Adapter,
         space: str,
         pairs: Float[Tensor, "n 2 t 3 h w"],
         cut: Cut,
         rolled: Float[Tensor, "n 2 s f 3 h w"] | None,
-    ) -> dict[str, Float[Tensor, "n 2 s steps h w d"]]:
+    ) -> dict[str, Float[Tensor, "n 2 s steps rows columns d"]]:
         """Returns the latents of every path, of A and P; the model's may be several samples."""
         context, future = pairs[:, :, : cut.context], pairs[:, :, cut.context :]
         stills = {
@@ -155,7 +155,7 @@ class RolloutReader:
 
     def _foreseen(
         self, adapter: Adapter, context: Float[Tensor, "n 2 c 3 h w"], horizon: int
-    ) -> Float[Tensor, "n 2 1 steps h w d"]:
+    ) -> Float[Tensor, "n 2 1 steps rows columns d"]:
         assert isinstance(adapter, Predicts)
         both = context.flatten(0, 1)
         with torch.inference_mode(), self.asking.setting.autocast():
@@ -165,7 +165,7 @@ class RolloutReader:
 
     def _tokens(
         self, adapter: Adapter, space: str, video: Float[Tensor, "n 2 f 3 h w"]
-    ) -> Float[Tensor, "n 2 1 steps h w d"]:
+    ) -> Float[Tensor, "n 2 1 steps rows columns d"]:
         """Returns latents of videos, each encoded by itself."""
         flat = video.flatten(0, 1)
         if space == SHARED:
@@ -181,7 +181,12 @@ class RolloutReader:
             ).tokens
         return _paired(tokens)
 
-    def _readout(self, adapter: Adapter, space: str) -> Readout:
+    def readout(self, adapter: Adapter, space: str) -> Readout:
+        """Returns the read-out of an adapter's space, fitted on first use.
+
+        Raises:
+            DataError: If the data has no training scenes to fit it on.
+        """
         key = (adapter.card.revision, space)
         if key not in self._readouts:
             self._readouts[key] = fit_readout(self._examples(adapter, space))
@@ -258,7 +263,9 @@ class RolloutReader:
         return {name: torch.cat(each) for name, each in parts.items()}
 
 
-def _paired(tokens: Float[Tensor, "n2 steps h w d"]) -> Float[Tensor, "n 2 1 steps h w d"]:
+def _paired(
+    tokens: Float[Tensor, "n2 steps rows columns d"],
+) -> Float[Tensor, "n 2 1 steps rows columns d"]:
     """Lays latents of A and P, one after the other, side by side; there is one sample of each."""
     return tokens.float().cpu().reshape(-1, 2, 1, *tokens.shape[1:])
 
@@ -294,7 +301,7 @@ def _unpacked(tensors: dict[str, Tensor], asked: Sequence[tuple[Trial, Cut]]) ->
 
 def _measured(
     readout: Readout,
-    paths: dict[str, Float[Tensor, "2 s steps h w d"]],
+    paths: dict[str, Float[Tensor, "2 s steps rows columns d"]],
     states: Sequence[States],
     stride: int,
     looks: dict[str, str] | None,

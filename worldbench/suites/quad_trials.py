@@ -128,7 +128,7 @@ def cut_of(card: AdapterCard, trial: Trial, frames: int) -> Cut | None:
     return Cut(context, horizon) if horizon > 0 else None
 
 
-def quad_clips(pair: Float[Tensor, "2 t 3 h w"], cut: Cut) -> Float[Tensor, "4 t 3 h w"]:
+def quad_clips(pair: Float[Tensor, "2 t 3 h w"], cut: Cut) -> Float[Tensor, "4 end 3 h w"]:
     """Returns A, P, I1 and I2 of a pair, up to the end of what is looked at."""
     a, p = pair[:, : cut.end]
     at = cut.context

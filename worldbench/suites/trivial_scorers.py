@@ -11,11 +11,11 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn.functional import avg_pool2d
 
-Video = Float[Tensor, "t 3 h w"]
+Video = Float[Tensor, "_ 3 h w"]
 Scorer = Callable[[Video, Video], float]
 """Given context and future of a clip, how much the future surprises."""
 
-_COARSE = 8  # pixels a side of what the blurred bag still tells apart
+_BLUR = 0.5  # of a picture's height: over so wide a box the blurred bag averages
 _BINS = 8  # per channel, of the bag of colours
 
 FUTURE_ONLY = "frame_difference"
@@ -46,8 +46,25 @@ def _against(picture: Callable[[Video], Tensor]) -> Scorer:
 
 
 def _blurred(context: Video, future: Video) -> float:
-    one, two = (avg_pool2d(v.mean(dim=0), _COARSE, ceil_mode=True) for v in (context, future))
-    return float((one - two).double().square().sum())
+    one, two = (_blur(video.double().mean(dim=0)) for video in (context, future))
+    return float((one - two).square().sum())
+
+
+def _blur(picture: Float[Tensor, "3 h w"]) -> Float[Tensor, "3 h w"]:
+    width = int(picture.shape[1] * _BLUR) // 2 * 2 + 1
+    return avg_pool2d(picture, width, stride=1, padding=width // 2, count_include_pad=False)
+
+
+def _side_of_motion(context: Video, future: Video) -> float:
+    return (_side(context) - _side(future)) ** 2
+
+
+def _side(video: Video) -> float:
+    """Returns where things change, from −1 at the left edge to 1 at the right; 0 if none does."""
+    change = video.double().diff(dim=0).abs().sum(dim=(0, 1, 2))
+    across = torch.linspace(-1, 1, len(change), dtype=torch.float64, device=change.device)
+    total = float(change.sum())
+    return float((change * across).sum()) / total if total else 0.0
 
 
 def _colours(context: Video, future: Video) -> float:
@@ -71,5 +88,6 @@ SCORERS: dict[str, Scorer] = {
     "last_of_context": _against(lambda context: context[-1]),
     "blurred_mean_of_context": _blurred,
     "colours_of_context": _colours,
+    "side_of_motion": _side_of_motion,
 }
 """By name, as records show them."""
