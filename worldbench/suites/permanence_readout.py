@@ -138,9 +138,7 @@ def _threshold(most: Float[Tensor, " n"], out: Tensor) -> float:
     Best: the largest sum of the shares told right of either kind; of equal ones the lowest.
     """
     values = torch.unique(most.clamp(min=0))  # sorted; where nothing changed nothing came out
-    if not float(values[0]):
-        values = values[1:]
-    edges = torch.cat([values.new_zeros(1), values, values[-1:] + 1])
+    edges = torch.cat([values.new_zeros(1), values[values > 0], values[-1:] + 1])
     levels = (edges[1:] + edges[:-1]) / 2
     above = most[None] > levels[:, None]
     right = (above & out).sum(dim=1) / out.sum() + (~above & ~out).sum(dim=1) / (~out).sum()

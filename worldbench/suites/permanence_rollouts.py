@@ -132,7 +132,7 @@ class RolloutReader:
         pairs: Float[Tensor, "n 2 t 3 h w"],
         cut: Cut,
         rolled: Float[Tensor, "n 2 s f 3 h w"] | None,
-    ) -> dict[str, Float[Tensor, "n 2 s steps rows columns d"]]:
+    ) -> dict[str, Float[Tensor, "n 2 _ steps rows columns d"]]:
         """Returns the latents of every path, of A and P; the model's may be several samples."""
         context, future = pairs[:, :, : cut.context], pairs[:, :, cut.context :]
         stills = {
@@ -301,7 +301,7 @@ def _unpacked(tensors: dict[str, Tensor], asked: Sequence[tuple[Trial, Cut]]) ->
 
 def _measured(
     readout: Readout,
-    paths: dict[str, Float[Tensor, "2 s steps rows columns d"]],
+    paths: dict[str, Float[Tensor, "2 _ steps rows columns d"]],
     states: Sequence[States],
     stride: int,
     looks: dict[str, str] | None,

@@ -153,7 +153,7 @@ class PermanenceScorer:
         cut: Cut,
         asked: Sequence[int],
         rolled: Mapping[int, Float[Tensor, "2 s f 3 h w"]] | None,
-    ) -> Float[np.ndarray, "n 4 steps"]:
+    ) -> Float[np.ndarray, "asked 4 steps"]:
         video = clips[list(asked)].flatten(0, 1)
         if operator == SAMPLE_DISTANCE:
             assert rolled is not None

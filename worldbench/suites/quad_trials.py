@@ -19,7 +19,7 @@ from worldbench.schema import AdapterCard, Trial
 from worldbench.suites.surprise import last_context
 
 AFTER = 6
-"""Frames beyond the identical run that are looked at: what has come out by then is in plain view,
+"""Frames beyond the identical run that are looked at: most of what comes out is in view by then,
 and a model of short windows keeps most of one for the past."""
 
 LONG, SHORT = "long", 10

@@ -40,8 +40,8 @@ def fit(
 ) -> Map:
     """Fits min ‖(x − x̄) w − (y − ȳ)‖² + n·p·v‖w‖², v the mean variance of x's columns.
 
-    The normal equations of each fold are those of the whole minus its own, so that cross-validation
-    costs one pass over the items; with fewer items than columns the dual is solved instead.
+    One eigendecomposition of the normal equations, or of the dual where there are fewer items than
+    columns, serves all penalties of a fold.
 
     Args:
         x: Features.

@@ -27,6 +27,7 @@ from worldbench.errors import ContractError
 from worldbench.noise import TrialNoise
 from worldbench.schema import AdapterCard
 from worldbench.suite import Setting
+from worldbench.suites.video_distance_latents import require_same_grid
 
 SAMPLE_DISTANCE = "sample_distance"
 LATENT_ERROR = "latent_error"
@@ -192,11 +193,10 @@ def _latent_error(
     horizon, name = video.shape[1] - context, adapter.card.name
     foreseen = adapter.predict(video[:, :context].clone(), horizon)
     came = adapter.encode(video[:, context:].clone())
-    both = [
-        checked_latents(name, call, latents, batch=len(video), frames=horizon).tokens
-        for call, latents in (("predict", foreseen), ("encode", came))
-    ]
-    return (both[0] - both[1]).abs().double().mean(dim=(2, 3, 4))
+    for call, latents in (("predict", foreseen), ("encode", came)):
+        checked_latents(name, call, latents, batch=len(video), frames=horizon)
+    require_same_grid(name, foreseen, came)
+    return (foreseen.tokens - came.tokens).abs().double().mean(dim=(2, 3, 4))
 
 
 def _checked(

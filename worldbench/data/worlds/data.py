@@ -16,7 +16,7 @@ from worldbench.data.worlds.track import Track
 from worldbench.errors import UsageError, unknown_name
 from worldbench.schema import DataInfo, digest
 
-_MADE = ("_loaded", "built", "train", "_chosen")
+_MADE = ("_loaded", "built", "train", "contents", "_chosen")
 
 
 class WorldData:
@@ -134,7 +134,7 @@ class WorldData:
             clusters=len({clip.cluster for clip in self._chosen.values()}),
         )
 
-    @property
+    @cached_property
     def contents(self) -> frozenset[str]:
         """Digests of the tracks, to tell whether splits overlap."""
         return frozenset(clip.track.digest for clip in self._chosen.values())
