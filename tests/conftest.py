@@ -26,9 +26,17 @@ def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 
 
 @pytest.fixture(scope="session", autouse=True)
-def _one_thread() -> None:
-    """Test sessions that share cores would spend their time waiting for each other's threads."""
+def _one_thread() -> Iterator[None]:
+    """Test sessions that share cores would spend their time waiting for each other's threads.
+
+    Processes that tests start compute on one as well: with two, some processors round differently,
+    and what one process began another could not finish bit by bit.
+    """
     torch.set_num_threads(1)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("OMP_NUM_THREADS", "1")
+        patch.setenv("MKL_NUM_THREADS", "1")
+        yield
 
 
 def _texture(rng: np.random.Generator, side: int) -> np.ndarray:
