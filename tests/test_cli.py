@@ -188,9 +188,9 @@ def test_names_that_come_with_the_package_are_frozen(capsys: Said) -> None:
     assert {"copy_last", "context_mean", "linear_flow", "real_future", "video_folder"} <= set(
         listed["adapter"]
     )
-    assert "video_distance" in listed["suite"]
+    assert set(listed["suite"]) == {"video_distance", "permanence", "intphys", "intphys2"}
     assert "dit" in listed["model"]
-    layouts = {"folder", "class_folders", "kinetics", "path_label", "ssv2"}
+    layouts = {"folder", "class_folders", "kinetics", "path_label", "ssv2", "intphys", "intphys2"}
     assert set(listed["data"]) == layouts | set(SETS)
 
 
@@ -355,8 +355,12 @@ def test_an_unknown_name_is_told_with_the_nearest_and_all_others(
 @pytest.mark.parametrize(
     ("words", "accepted", "fix"),
     [
-        (["run", "model=dit"], "adapter=NAME, suite=NAME", "worldbench train model=dit"),
-        (["check", "model=dit"], "adapter=NAME, suite=NAME", "worldbench train model=dit"),
+        (["run", "model=dit"], "adapter=NAME, data=NAME, suite=NAME", "worldbench train model=dit"),
+        (
+            ["check", "model=dit"],
+            "adapter=NAME, data=NAME, suite=NAME",
+            "worldbench train model=dit",
+        ),
         (["train", "adapter=dit"], "model=NAME, tracker=NAME", "worldbench run adapter=dit"),
         (["train", "data=ssv2"], "model=NAME, tracker=NAME", "run data=ssv2"),
     ],
