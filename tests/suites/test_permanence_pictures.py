@@ -31,8 +31,7 @@ from worldbench.data.worlds.track import Track
 from worldbench.errors import EnvironmentFault, UsageError
 from worldbench.schema import AdapterCard, DataInfo, Trial
 from worldbench.suite import Batch, Setting
-from worldbench.suites.permanence import Permanence
-from worldbench.suites.permanence_scorer import is_headline
+from worldbench.suites.permanence import Permanence, is_headline
 from worldbench.suites.show.__main__ import configurations, main, require_writable, write
 from worldbench.suites.show.asked import AskedQuad, Interview, chosen
 from worldbench.suites.show.columns import GAP, Columns, context_frames

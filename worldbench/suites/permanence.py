@@ -111,6 +111,11 @@ class Permanence:
         return PermanenceScorer.load(self, quad_source(data, self.name), setting)
 
 
+def is_headline(trial: Trial) -> bool:
+    """Says whether a trial counts in the headline."""
+    return all(trial.factors[name] == level for name, level in HEADLINE.items())
+
+
 def _aside(trial: Trial) -> bool:
     """Says whether a trial is the control of a violation that is not the headline's."""
     factors = trial.factors

@@ -8,6 +8,7 @@ alone foretells (``memoryless``), the floors.
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import groupby
 
 import torch
 from jaxtyping import Float
@@ -113,17 +114,12 @@ class RolloutReader:
                             {name: each[i] for name, each in paths.items()},
                             states[i],
                             adapter.card.temporal_stride,
-                            self._looks(trial),
+                            # Read-outs have been taught no look of scenes out of distribution.
+                            None if trial.factors.get("distribution") == "out" else _looks(trial),
                         ),
                     }
                 )
         return rows
-
-    def _looks(self, trial: Trial) -> dict[str, str] | None:
-        """Returns the target's attributes, where read-outs have been taught all their levels."""
-        if trial.factors.get("distribution") == "out":
-            return None
-        return {name: str(trial.factors[name]) for name in ("colour", "shape")}
 
     def paths(
         self,
@@ -206,6 +202,7 @@ class RolloutReader:
             for trial, cut in zip(trials, cuts, strict=True)
             if cut is not None and cut.horizon == usual
         ]
+        asked.sort(key=lambda each: each[1].context)  # equal cuts are encoded together
         if train is None or len({trial.cluster for trial, _ in asked}) < 2:
             raise DataError(
                 "there are no training scenes to fit read-outs of rollouts on",
@@ -242,9 +239,8 @@ class RolloutReader:
     ) -> dict[str, Tensor]:
         parts: dict[str, list[Tensor]] = {"tokens": [], "last": [], "coverage": [], "exits": []}
         stride, setting = adapter.card.temporal_stride, self.asking.setting
-        # The latest context first would do as well; equal ones are encoded together.
-        for cut in sorted({cut for _, cut in asked}, key=lambda c: c.context):
-            same = [trial for trial, each in asked if each == cut]
+        for cut, group in groupby(asked, key=lambda each: each[1]):
+            same = [trial for trial, _ in group]
             for at in range(0, len(same), _PAIRS_AT_ONCE):
                 some = same[at : at + _PAIRS_AT_ONCE]
                 ids = [clip for trial in some for clip in trial.clips]
@@ -261,6 +257,11 @@ class RolloutReader:
                     parts["coverage"].append(coverage[None])
                     parts["exits"].append(exits[None])
         return {name: torch.cat(each) for name, each in parts.items()}
+
+
+def _looks(trial: Trial) -> dict[str, str]:
+    """Returns the target's attributes."""
+    return {name: str(trial.factors[name]) for name in ("colour", "shape")}
 
 
 def _paired(
@@ -281,10 +282,9 @@ def _truth(
 
 
 def _unpacked(tensors: dict[str, Tensor], asked: Sequence[tuple[Trial, Cut]]) -> list[Example]:
-    ordered = sorted(enumerate(asked), key=lambda item: item[1][1].context)
     examples = []
-    for row, (_, (trial, _cut)) in enumerate(ordered):
-        looks = {name: str(trial.factors[name]) for name in ("colour", "shape")}
+    for row, (trial, _) in enumerate(asked):
+        looks = _looks(trial)
         for clip in range(2):
             examples.append(
                 Example(

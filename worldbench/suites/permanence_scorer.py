@@ -14,11 +14,11 @@ from worldbench.adapter import Adapter
 from worldbench.batches import to_pixels
 from worldbench.schema import AdapterCard, Trial
 from worldbench.suite import Batch, Row, Setting, Summary
-from worldbench.suites.permanence import HEADLINE
+from worldbench.suites.permanence import is_headline
 from worldbench.suites.permanence_rollouts import CONTRASTS, RolloutReader, foresees, is_read
 from worldbench.suites.permanence_summary import summarise
 from worldbench.suites.quad_scores import outcomes, trivial_outcomes
-from worldbench.suites.quad_trials import Cut, QuadSource, cut_of, quad_clips
+from worldbench.suites.quad_trials import Cut, QuadSource, cut_of, no_context, quad_clips
 from worldbench.suites.surprise import SAMPLE_DISTANCE, Asking, operators_of
 
 if TYPE_CHECKING:
@@ -185,11 +185,6 @@ class PermanenceScorer:
         return shown
 
 
-def is_headline(trial: Trial) -> bool:
-    """Says whether a trial counts in the headline."""
-    return all(trial.factors[name] == level for name, level in HEADLINE.items())
-
-
 def _row(trial: Trial, cut: Cut, operator: str, *, headline: bool) -> Row:
     return {
         "trial": trial.id,
@@ -202,10 +197,7 @@ def _row(trial: Trial, cut: Cut, operator: str, *, headline: bool) -> Row:
 
 
 def _skipped(card: AdapterCard, trial: Trial) -> Row:
-    why = (
-        f"no context that is legal for {card.name} lies within "
-        f"[{trial.factors['start']}, {trial.factors['stop']}]"
-    )
+    why = no_context(card, trial)
     return {"trial": trial.id, "cluster": trial.cluster, "role": "skipped", "reason": why}
 
 

@@ -8,7 +8,7 @@ import numpy as np
 from worldbench.schema import MetricResult, Scalar, Trial
 from worldbench.stats import cluster_standard_error, normal_interval, skill
 from worldbench.suite import Row, Summary
-from worldbench.suites.permanence import HEADLINE
+from worldbench.suites.permanence import HEADLINE, is_headline
 from worldbench.suites.permanence_measures import MEASURES
 from worldbench.suites.permanence_rollouts import PATHS
 from worldbench.suites.quad_summary import QuadRows, mean_of
@@ -81,13 +81,9 @@ def _coverage(
     asked: Sequence[Row], skipped: Sequence[Row], trials: Mapping[str, Trial]
 ) -> MetricResult:
     """Returns the share of the headline's trials in whose run the adapter has a legal context."""
-
-    def counts(row: Row) -> bool:
-        factors = trials[str(row["trial"])].factors
-        return all(factors[name] == level for name, level in HEADLINE.items())
-
-    rows = [row for row in asked if row["role"] == "rollout" and counts(row)]
-    rows += [row for row in skipped if counts(row)]
+    counted = {trial.id for trial in trials.values() if is_headline(trial)}
+    rows = [row for row in asked if row["role"] == "rollout" and row["trial"] in counted]
+    rows += [row for row in skipped if row["trial"] in counted]
     return mean_of("asked", rows, lambda row: float(row["role"] == "rollout"), HEADLINE)
 
 

@@ -128,6 +128,12 @@ def cut_of(card: AdapterCard, trial: Trial, frames: int) -> Cut | None:
     return Cut(context, horizon) if horizon > 0 else None
 
 
+def no_context(card: AdapterCard, trial: Trial) -> str:
+    """Says why :func:`cut_of` finds no place to cut a trial for an adapter."""
+    start, stop = trial.factors["start"], trial.factors["stop"]
+    return f"no context that is legal for {card.name} lies within [{start}, {stop}]"
+
+
 def quad_clips(pair: Float[Tensor, "2 t 3 h w"], cut: Cut) -> Float[Tensor, "4 end 3 h w"]:
     """Returns A, P, I1 and I2 of a pair, up to the end of what is looked at."""
     a, p = pair[:, : cut.end]

@@ -16,12 +16,11 @@ from worldbench.batches import clip_batches, to_pixels
 from worldbench.errors import UsageError, unknown_name
 from worldbench.schema import AdapterCard, Trial
 from worldbench.suite import Row, Setting
-from worldbench.suites.permanence import Permanence
+from worldbench.suites.permanence import Permanence, is_headline
 from worldbench.suites.permanence_rollouts import RolloutReader, foresees, is_read, spaces_of
-from worldbench.suites.permanence_scorer import is_headline
 from worldbench.suites.permanence_states import States, states_of
 from worldbench.suites.quad_scores import outcomes
-from worldbench.suites.quad_trials import AFTER, Cut, QuadSource, cut_of, quad_clips
+from worldbench.suites.quad_trials import AFTER, Cut, QuadSource, cut_of, no_context, quad_clips
 from worldbench.suites.surprise import Asking, operators_of
 
 BRIEF = 8
@@ -213,10 +212,9 @@ class Interview:
     def _answer(self, adapter: Adapter, trial: Trial, pair: Float[Tensor, "2 t 3 h w"]) -> Answer:
         card, label = adapter.card, self._label(adapter.card)
         cut = cut_of(card, trial, self.data.frames)
-        start, stop = trial.factors["start"], trial.factors["stop"]
         reason = self.suite.unsupported(card)
         if reason is None and cut is None:
-            reason = f"no context that is legal for {card.name} lies within [{start}, {stop}]"
+            reason = no_context(card, trial)
         if reason is not None or cut is None:
             return Answer(label, card, reason=reason or "", unread=reason or "")
         # Laid out as the scorer's are, so that the last bit is the same too.
