@@ -14,8 +14,9 @@ from torch import Tensor
 
 from worldbench.schema import MetricResult, Trial
 from worldbench.suite import Row
+from worldbench.suites.means import mean_of
 from worldbench.suites.quad_scores import outcomes, trivial_outcomes
-from worldbench.suites.quad_summary import QuadRows, mean_of, single_clip_auroc
+from worldbench.suites.quad_summary import QuadRows, single_clip_auroc
 from worldbench.suites.quad_trials import CLIPS, LONG, SHORT, Cut, quad_clips, tier
 from worldbench.suites.trivial_scorers import SCORERS
 

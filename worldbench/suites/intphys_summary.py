@@ -4,11 +4,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-
 from worldbench.schema import MetricResult, Scalar
-from worldbench.stats import cluster_mean
 from worldbench.suite import Row, Summary
+from worldbench.suites.means import mean_of
 
 HEADLINE = "pair_accuracy"
 RELATIVE = "relative_accuracy"
@@ -115,19 +113,7 @@ def _groups(rows: Sequence[Row], factors: Mapping[str, Mapping[str, str]]) -> li
 def _accuracy(
     name: str, column: str, rows: Sequence[Row], factors: dict[str, Scalar], **said: Any
 ) -> MetricResult:
-    values = np.array([row[column] for row in rows], dtype=np.float64)
-    mean = cluster_mean(values, [str(row["cluster"]) for row in rows])
-    return MetricResult(
-        name=name,
-        factors=factors,
-        value=mean.value,
-        low=mean.low,
-        high=mean.high,
-        n=mean.n,
-        clusters=mean.clusters,
-        higher_is_better=True,
-        **said,
-    )
+    return mean_of(name, rows, lambda row: float(row[column]), factors, **said)
 
 
 def _partly(contexts: Sequence[int], skipped: Sequence[int], rows: Sequence[Row]) -> str | None:

@@ -8,10 +8,11 @@ import numpy as np
 from worldbench.schema import MetricResult, Scalar, Trial
 from worldbench.stats import cluster_standard_error, normal_interval, skill
 from worldbench.suite import Row, Summary
+from worldbench.suites.means import mean_of
 from worldbench.suites.permanence import HEADLINE, is_headline
 from worldbench.suites.permanence_measures import MEASURES
 from worldbench.suites.permanence_rollouts import PATHS
-from worldbench.suites.quad_summary import QuadRows, mean_of
+from worldbench.suites.quad_summary import QuadRows
 
 if TYPE_CHECKING:
     from worldbench.suites.permanence import Permanence

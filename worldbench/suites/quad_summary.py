@@ -3,19 +3,18 @@
 Shared by every suite of matched quads; what its headline is, is the suite's to say.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from worldbench.schema import MetricResult, Scalar, Trial
-from worldbench.stats import cluster_mean, cluster_standard_error, normal_interval
+from worldbench.stats import cluster_standard_error, normal_interval
 from worldbench.suite import Row
+from worldbench.suites.means import mean_of
 from worldbench.suites.quad_scores import PREFIXES
 from worldbench.suites.quad_trials import CLIPS
 from worldbench.suites.trivial_scorers import SCORERS
-
-Value = Callable[[Row], float | None]
 
 
 @dataclass(frozen=True)
@@ -146,52 +145,6 @@ class QuadRows:
 
 def _outcome(row: Row) -> float:
     return float(row["outcome"])
-
-
-def mean_of(
-    name: str,
-    rows: Sequence[Row],
-    value: Value,
-    factors: Mapping[str, Scalar],
-    *,
-    headline: bool = False,
-    better: bool = True,
-    unit: str = "",
-    bounded: bool = True,
-) -> MetricResult:
-    """Returns a mean over rows with its clustered interval; skipped where no row has a value.
-
-    Args:
-        name: Of the metric.
-        rows: What it is taken over.
-        value: A row's value; None where it has none.
-        factors: Of the metric.
-        headline: Whether adapters are ranked on it.
-        better: Whether higher is better.
-        unit: Of the values.
-        bounded: Whether values are confined to [0, 1].
-    """
-    told = [(float(v), str(row["cluster"])) for row in rows if (v := value(row)) is not None]
-    common = {
-        "name": name,
-        "factors": dict(factors),
-        "unit": unit,
-        "higher_is_better": better,
-        "headline": headline,
-    }
-    if not told:
-        why = "no trial of this kind was asked" if not rows else "no trial has such a value"
-        return MetricResult(**common, status="skipped", reason=why)
-    values, clusters = np.array([v for v, _ in told]), [c for _, c in told]
-    found = cluster_mean(values, clusters, bounded=bounded)
-    return MetricResult(
-        **common,
-        value=found.value,
-        low=found.low,
-        high=found.high,
-        n=found.n,
-        clusters=found.clusters,
-    )
 
 
 def single_clip_auroc(rows: Sequence[Row], factors: Mapping[str, Scalar]) -> MetricResult:

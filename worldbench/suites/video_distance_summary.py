@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
@@ -15,8 +14,8 @@ from worldbench.metrics.frechet import frechet_influence, frechet_report
 from worldbench.metrics.gaussian import SAMPLES_PER_DIM
 from worldbench.metrics.kernel import kernel_influence, kernel_report
 from worldbench.schema import MetricResult, Scalar
-from worldbench.stats import cluster_mean
 from worldbench.suite import Row, Summary
+from worldbench.suites.means import mean_of
 
 FRAME_METRICS = (("psnr", "dB"), ("ssim", ""))
 """Metrics of single frames, and their units."""
@@ -172,23 +171,15 @@ def _keep_influence(kept: list[Row], metric: str, x: Tensor, y: Tensor) -> None:
 
 
 def _frame_metrics(rows: Sequence[Row]) -> list[MetricResult]:
-    clusters = [str(row["cluster"]) for row in rows]
-    results = []
-    for name, unit in FRAME_METRICS:
-        for suffix, factors in FRAMES:
-            values = np.array([row[name + suffix] for row in rows], dtype=np.float64)
-            mean = cluster_mean(values, clusters, bounded=False)
-            results.append(
-                MetricResult(
-                    name=name,
-                    factors=factors,
-                    value=mean.value,
-                    low=mean.low,
-                    high=mean.high,
-                    n=mean.n,
-                    clusters=mean.clusters,
-                    unit=unit,
-                    higher_is_better=True,
-                )
-            )
-    return results
+    return [
+        mean_of(
+            name,
+            rows,
+            lambda row, column=name + suffix: float(row[column]),  # type: ignore[misc]
+            factors,
+            unit=unit,
+            bounded=False,
+        )
+        for name, unit in FRAME_METRICS
+        for suffix, factors in FRAMES
+    ]

@@ -120,23 +120,20 @@ class AskedQuad:
         return 1 if float(there[self.cuts[0].context :].sum()) >= 0 else -1
 
 
-class MapReader(RolloutReader):
-    """Reads futures as the suite does, and hands out the maps that it reads them off."""
-
-    def maps(
-        self,
-        adapter: Adapter,
-        pair: Float[Tensor, "2 t 3 h w"],
-        cut: Cut,
-        rolled: Float[Tensor, "2 s f 3 h w"] | None,
-    ) -> Float[Tensor, "2 steps rows columns"]:
-        """Returns the maps after A's and P's context, in the adapter's first space."""
-        space = spaces_of(adapter.card)[0]
-        readout = self.readout(adapter, space)
-        futures = None if rolled is None else rolled[None]
-        paths = self.paths(adapter, space, pair[None], cut, futures)
-        model, last = paths["model"][0, :, 0], paths["copy_last"][0, :, 0]
-        return torch.stack([readout.coverage(model[i], last[i]) for i in range(2)]).float()
+def maps(
+    reader: RolloutReader,
+    adapter: Adapter,
+    pair: Float[Tensor, "2 t 3 h w"],
+    cut: Cut,
+    rolled: Float[Tensor, "2 s f 3 h w"] | None,
+) -> Float[Tensor, "2 steps rows columns"]:
+    """Returns the maps after A's and P's context that are read in the adapter's first space."""
+    space = spaces_of(adapter.card)[0]
+    readout = reader.readout(adapter, space)
+    futures = None if rolled is None else rolled[None]
+    paths = reader.paths(adapter, space, pair[None], cut, futures)
+    model, last = paths["model"][0, :, 0], paths["copy_last"][0, :, 0]
+    return torch.stack([readout.coverage(model[i], last[i]) for i in range(2)]).float()
 
 
 def chosen(trials: Sequence[Trial], ids: Sequence[str] = ()) -> list[Trial]:
@@ -184,7 +181,7 @@ class Interview:
     data: QuadSource
     adapters: Sequence[Adapter]
     asking: Asking
-    reader: MapReader
+    reader: RolloutReader
 
     @classmethod
     def of(
@@ -192,7 +189,7 @@ class Interview:
     ) -> "Interview":
         """Makes an interview with the suite's number of samples."""
         asking = Asking(setting, suite.samples)
-        return cls(suite, data, adapters, asking, MapReader(data, asking))
+        return cls(suite, data, adapters, asking, RolloutReader(data, asking))
 
     def ask(self, trial: Trial) -> AskedQuad:
         """Puts one quad to every adapter.
@@ -243,4 +240,4 @@ class Interview:
         futures = None if rolled is None else rolled[None]
         (readings,) = self.reader.read(adapter, [trial], pair[None], cut, futures)
         pixels = None if rolled is None else np.stack([to_pixels(each[0]) for each in rolled])
-        return Foresight(pixels, self.reader.maps(adapter, pair, cut, rolled), tuple(readings))
+        return Foresight(pixels, maps(self.reader, adapter, pair, cut, rolled), tuple(readings))
