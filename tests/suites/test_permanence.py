@@ -42,6 +42,7 @@ from quad_bench import (
 from torch import Tensor
 
 import conf
+from worldbench import trivial_scorers
 from worldbench.adapter import Latents, NoiseBank
 from worldbench.adapters.linear_flow import LinearFlow
 from worldbench.adapters.still import CopyLast
@@ -55,7 +56,6 @@ from worldbench.parts import read_rows
 from worldbench.provenance import Stopwatch
 from worldbench.schema import Record, Trial
 from worldbench.suite import Batch, Row, Setting, Suite
-from worldbench.suites import trivial_scorers
 from worldbench.suites.permanence import Permanence
 from worldbench.suites.quad_trials import Cut, cut_of
 from worldbench.suites.surprise import headline_operator, last_context, operators_of

@@ -18,7 +18,7 @@ from worldbench.suites.means import mean_of
 from worldbench.suites.quad_scores import outcomes, trivial_outcomes
 from worldbench.suites.quad_summary import QuadRows, single_clip_auroc
 from worldbench.suites.quad_trials import CLIPS, LONG, SHORT, Cut, quad_clips, tier
-from worldbench.suites.trivial_scorers import SCORERS
+from worldbench.trivial_scorers import SCORERS
 
 HEADLINE = {"violation": "presence", "condition": "occluded"}
 

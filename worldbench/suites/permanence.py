@@ -8,11 +8,13 @@ model's own future, does the object come out where and when it must, and only if
 from dataclasses import replace
 from typing import Any, ClassVar
 
+from worldbench import trivial_scorers
 from worldbench.data.source import ClipSource
+from worldbench.data.worlds.content import AFTER
 from worldbench.options import at_least, one_of
 from worldbench.schema import AdapterCard, Trial
 from worldbench.suite import Scorer, Setting
-from worldbench.suites import permanence_readout, quad_trials, surprise, trivial_scorers
+from worldbench.suites import permanence_readout, quad_trials, surprise
 from worldbench.suites.quad_trials import entries_of, quad_source, trial_of
 
 HEADLINE = {"violation": "presence", "condition": "occluded"}
@@ -84,7 +86,7 @@ class Permanence:
             "secondary": self.secondary,
             "controls": self.controls,
             "context": "largest legal in the identical run",
-            "frames_after_run": quad_trials.AFTER,
+            "frames_after_run": AFTER,
             "long_from": quad_trials.SHORT,
             "headline_operator": list(surprise.HEADLINES),
             "trivial_scorers": sorted(trivial_scorers.SCORERS),

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from worldbench.stats import pair_score
 from worldbench.suites.quad_trials import CLIPS
-from worldbench.suites.trivial_scorers import FUTURE_ONLY, SCORERS
+from worldbench.trivial_scorers import FUTURE_ONLY, SCORERS
 
 PREFIXES = {"vanish": ("I1", "A"), "appear": ("I2", "P")}
 """Pairs of clips that share their context: the impossible one, the possible one."""

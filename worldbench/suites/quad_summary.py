@@ -14,7 +14,7 @@ from worldbench.suite import Row
 from worldbench.suites.means import mean_of
 from worldbench.suites.quad_scores import PREFIXES
 from worldbench.suites.quad_trials import CLIPS
-from worldbench.suites.trivial_scorers import SCORERS
+from worldbench.trivial_scorers import SCORERS
 
 
 @dataclass(frozen=True)

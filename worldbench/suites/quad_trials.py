@@ -12,15 +12,11 @@ from jaxtyping import Float
 from torch import Tensor
 
 from worldbench.data.source import ClipSource
-from worldbench.data.worlds.content import Content, QuadEntry
+from worldbench.data.worlds.content import AFTER, Content, QuadEntry
 from worldbench.data.worlds.track import Track
 from worldbench.errors import UsageError
 from worldbench.schema import AdapterCard, Trial
 from worldbench.suites.surprise import last_context
-
-AFTER = 6
-"""Frames beyond the identical run that are looked at: most of what comes out is in view by then,
-and a model of short windows keeps most of one for the past."""
 
 LONG, SHORT = "long", 10
 """Frames hidden from which on a scene is of the ``long`` tier, whatever else it holds."""

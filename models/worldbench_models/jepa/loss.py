@@ -14,11 +14,13 @@ Targets of multi-block masks are encoded in their whole clip. Those of causal ma
 - ``clip``: the future within its whole clip encoded, as V-JEPA has it and as those of blocks are
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 
 import torch
 from jaxtyping import Bool, Float, Int64, UInt8
 from torch import Tensor, nn
+from torch.nn import functional
 
 from worldbench_models.blocks import Groups
 from worldbench_models.jepa.masks import CONTEXTS, TOKENS, View, views
@@ -28,6 +30,16 @@ from worldbench_models.patches import GRID, in_mirror, patchify_bytes
 
 TARGETS = ("alone", "clip")
 """What the targets of causal masks are encoded in."""
+
+ERRORS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
+    "l1": lambda foreseen, targets: (foreseen - targets).abs(),
+    "smooth_l1": partial(functional.smooth_l1_loss, reduction="none"),
+    "l2": lambda foreseen, targets: 0.5 * (foreseen - targets).square(),
+}
+"""How far a prediction is off, value by value. Where several futures are possible l1 asks for their
+median, in which what comes with a chance of less than a half does not show; l2 for their mean, in
+which it does; smooth_l1 (I-JEPA's, Assran et al. 2023) for nearly that, as long as latents lie no
+more than a standard deviation apart."""
 
 _EVERY = 61  # SIGReg looks at one latent in so many, since neighbours are alike; prime: anywhere
 
@@ -41,6 +53,7 @@ class PredictionLoss(nn.Module):
         regulariser: Weight of SIGReg; None where targets are given.
         contexts: Latent steps of the causal contexts.
         targets: One of ``TARGETS``.
+        error: One of ``ERRORS``.
     """
 
     def __init__(
@@ -51,10 +64,11 @@ class PredictionLoss(nn.Module):
         *,
         contexts: Sequence[int] = CONTEXTS,
         targets: str = "alone",
+        error: str = "l1",
     ) -> None:
         super().__init__()
         self.network, self.causal, self.regulariser = network, causal, regulariser
-        self.contexts, self.targets = tuple(contexts), targets
+        self.contexts, self.targets, self.error = tuple(contexts), targets, error
 
     def forward(
         self,
@@ -86,7 +100,7 @@ class PredictionLoss(nn.Module):
         targets: Float[Tensor, "total width"],
     ) -> Float[Tensor, ""]:
         foreseen = self._foreseen(patches, asked)
-        error = (foreseen - targets).abs().mean(dim=1)
+        error = ERRORS[self.error](foreseen, targets).mean(dim=1)
         sizes = [view.hidden.numel() for view in asked]
         means = [part.mean() for part in torch.split(error, sizes)]
         weighted = [mean * view.clips for mean, view in zip(means, asked, strict=True)]

@@ -11,17 +11,18 @@ from torch import Tensor, nn
 from worldbench.errors import UsageError, unknown_name
 from worldbench_models.dit.recipe import DiTRecipe
 from worldbench_models.jepa.heldout import HeldOut
-from worldbench_models.jepa.loss import TARGETS, PredictionLoss, Teacher
+from worldbench_models.jepa.loss import ERRORS, TARGETS, PredictionLoss, Teacher
 from worldbench_models.jepa.masks import CONTEXTS, MULTI, dealt, draw_masks
 from worldbench_models.jepa.network import JEPA, SHAPES
 from worldbench_models.jepa.sigreg import draw_directions
 from worldbench_models.options import recipe_numbers
 from worldbench_models.patches import FORMAT, FRAMES, GRID, PATCH, RESOLUTION, VALUES
 from worldbench_models.training.compute import TRAINING_PASSES, count_flops
-from worldbench_models.training.optimiser import cosine, optimisers, parted
+from worldbench_models.training.optimiser import adamw, cosine, optimisers, parted
 from worldbench_models.training.recipe import Plan, Release
 
 COLLAPSE = ("ema", "sigreg")
+OPTIMISERS = ("muon", "adamw")
 _SLICES = 256  # directions that SIGReg looks along in a step
 _COUNTED = 8400  # clips whose passes are counted: in shares of .05, every mask gets whole clips
 
@@ -32,14 +33,18 @@ class JEPARecipe:
     Args:
         collapse: What keeps latents from collapsing, ``ema`` or ``sigreg``
             (:mod:`worldbench_models.jepa.loss`).
-        learning_rate: Of Muon, for the matrices of the blocks.
-        adamw_learning_rate: Of AdamW, for everything else.
+        optimiser: Of the matrices of the blocks, ``muon`` or ``adamw``.
+        learning_rate: Of Muon.
+        adamw_learning_rate: Of AdamW, which has everything else as well.
+        weight_decay: Of the matrices of the blocks, by AdamW; Muon has none.
         warmup: Share of the steps until the learning rates are reached.
         cosine: Share of a cosine that they then fall along.
         causal: Share of clips with causal masks.
         contexts: Latent steps, 1 to 7, that those leave to be seen; equal shares of them.
         targets: What the targets of causal masks are encoded in, ``alone`` or ``clip``
             (:mod:`worldbench_models.jepa.loss`).
+        error: How far a prediction is off, ``l1``, ``smooth_l1`` or ``l2``
+            (:data:`worldbench_models.jepa.loss.ERRORS`).
         ema_start: Decay of the averaged weights, which are the teacher, per step at the beginning.
         ema_end: At the end; in between it rises linearly.
         sigreg: Weight of SIGReg in the loss; without effect where ``collapse`` is ``ema``.
@@ -51,24 +56,34 @@ class JEPARecipe:
     def __init__(
         self,
         collapse: str = "ema",
+        optimiser: str = "muon",
         learning_rate: float = 1.2e-3,
         adamw_learning_rate: float = 8e-4,
+        weight_decay: float = 0.04,
         warmup: float = 0.1,
         cosine: float = 0.8,
         causal: float = 0.8,
         contexts: Sequence[int] = CONTEXTS,
         targets: str = "alone",
+        error: str = "l1",
         ema_start: float = 0.99,
         ema_end: float = 0.9995,
         sigreg: float = 0.05,
     ) -> None:
         if collapse not in COLLAPSE:
             raise unknown_name("model.collapse", collapse, COLLAPSE, fix="model.collapse=ema")
+        if optimiser not in OPTIMISERS:
+            raise unknown_name(
+                "model.optimiser", str(optimiser), OPTIMISERS, fix="model.optimiser=adamw"
+            )
+        if error not in ERRORS:
+            raise unknown_name("model.error", str(error), ERRORS, fix="model.error=l1")
         if targets not in TARGETS:
             raise unknown_name("model.targets", str(targets), TARGETS, fix="model.targets=clip")
         shares = {
             "learning_rate": learning_rate,
             "adamw_learning_rate": adamw_learning_rate,
+            "weight_decay": weight_decay,
             "warmup": warmup,
             "cosine": cosine,
             "causal": causal,
@@ -78,9 +93,11 @@ class JEPARecipe:
         }
         recipe_numbers("jepa", {option: (value, 1.0) for option, value in shares.items()})
         self.collapse, self.regulariser = collapse, sigreg
+        self.optimiser, self.weight_decay = optimiser, weight_decay
         self.learning_rate, self.adamw_learning_rate = learning_rate, adamw_learning_rate
         self.warmup, self.cosine, self.causal = warmup, cosine, causal
         self.contexts, self.targets = checked_contexts(contexts), targets
+        self.error = error
         self.ema_start, self.ema_end = ema_start, ema_end
         self._heldout = HeldOut([PATCH[0] * steps for steps in self.contexts])
 
@@ -104,7 +121,12 @@ class JEPARecipe:
 
     def _loss(self, network: JEPA, regulariser: float | None = None) -> PredictionLoss:
         return PredictionLoss(
-            network, self.causal, regulariser, contexts=self.contexts, targets=self.targets
+            network,
+            self.causal,
+            regulariser,
+            contexts=self.contexts,
+            targets=self.targets,
+            error=self.error,
         )
 
     def teacher(self, averaged: nn.Module) -> nn.Module | None:
@@ -122,13 +144,13 @@ class JEPARecipe:
         return mirrored, *masks, draw_directions(width, _SLICES, generator)
 
     def optimisers(self, objective: nn.Module) -> list[torch.optim.Optimizer]:
-        """Gives the matrices of the blocks to Muon, the rest to AdamW."""
+        """Gives the matrices of the blocks to Muon and the rest to AdamW, or all to AdamW."""
         network = _network(objective)
-        return optimisers(
-            *parted(network, [network.encoder.blocks, network.predictor.blocks]),
-            learning_rate=self.learning_rate,
-            adamw_learning_rate=self.adamw_learning_rate,
-        )
+        both = parted(network, [network.encoder.blocks, network.predictor.blocks])
+        rate = self.adamw_learning_rate
+        if self.optimiser == "adamw":
+            return adamw(*both, learning_rate=rate, decay=self.weight_decay)
+        return optimisers(*both, learning_rate=self.learning_rate, adamw_learning_rate=rate)
 
     def learning_rate_factor(self, step: int, steps: int) -> float:
         """Rises over the warm-up and falls along a cosine that is cut off."""

@@ -1,4 +1,4 @@
-"""Muon for the matrices of the blocks, AdamW for everything else.
+"""Muon for the matrices of the blocks and AdamW for everything else, or AdamW for all.
 
 :class:`Muon` does what ``torch.optim.Muon`` does (a test holds it to that), for all matrices at
 once. A small network has dozens of small matrices, and orthogonalising them one by one keeps a GPU
@@ -88,12 +88,24 @@ def optimisers(
     adamw_learning_rate: float,
 ) -> list[torch.optim.Optimizer]:
     """Returns Muon for the matrices and AdamW (β .9, .95, no decay) for the rest."""
-    rest = list(others)
-    fused = all(p.is_cuda for p in rest)
-    adamw = torch.optim.AdamW(
-        rest, adamw_learning_rate, betas=(0.9, 0.95), weight_decay=0.0, fused=fused
+    return [Muon(matrices, learning_rate), _adamw(list(others), adamw_learning_rate, 0.0)]
+
+
+def adamw(
+    matrices: Iterable[Tensor], others: Iterable[Tensor], *, learning_rate: float, decay: float
+) -> list[torch.optim.Optimizer]:
+    """Returns AdamW (β .9, .95) for all, whose weight decay is of the matrices alone."""
+    return [
+        _adamw(list(matrices), learning_rate, decay),
+        _adamw(list(others), learning_rate, 0.0),
+    ]
+
+
+def _adamw(parameters: list[Tensor], learning_rate: float, decay: float) -> torch.optim.AdamW:
+    fused = all(p.is_cuda for p in parameters)
+    return torch.optim.AdamW(
+        parameters, learning_rate, betas=(0.9, 0.95), weight_decay=decay, fused=fused
     )
-    return [Muon(matrices, learning_rate), adamw]
 
 
 def parted(network: nn.Module, stacks: Iterable[nn.Module]) -> tuple[list[Tensor], list[Tensor]]:

@@ -12,7 +12,7 @@ from worldbench.data.worlds import fairness, quads
 from worldbench.data.worlds.fairness import Unqualified
 from worldbench.data.worlds.families import family
 from worldbench.data.worlds.pictures.render import render, render_rgb
-from worldbench.data.worlds.plans import QuadPlan
+from worldbench.data.worlds.quad_plans import QuadPlan
 from worldbench.data.worlds.quads import PERMANENCE, RIGIDITY, Quad
 from worldbench.data.worlds.simulation import simulate
 from worldbench.data.worlds.spec import SceneSpec

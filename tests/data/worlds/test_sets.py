@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from worldbench.data.worlds.plans import QUADS, LabelledPlan, MixturePlan, QuadPlan
+from worldbench.data.worlds.plans import LabelledPlan, MixturePlan
+from worldbench.data.worlds.quad_plans import QUADS, QuadPlan
 from worldbench.data.worlds.sets import SETS
 from worldbench.data.worlds.spec import VERSION
 from worldbench.data.worlds.storage import store
@@ -116,10 +117,10 @@ def test_plans_that_differ_have_different_digests() -> None:
 
 
 def test_a_kind_that_never_makes_a_quad_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
-    from worldbench.data.worlds import plans
+    from worldbench.data.worlds import quad_plans
 
-    monkeypatch.setattr(plans, "_REDRAWS", 3)
-    monkeypatch.setitem(plans.QUADS, "slide (screen)", ("hidden_piece", {"hide": "in_view"}))
+    monkeypatch.setattr(quad_plans, "_REDRAWS", 3)
+    monkeypatch.setitem(quad_plans.QUADS, "slide (screen)", ("hidden_piece", {"hide": "in_view"}))
     with pytest.raises(DataError, match="identical run too short"):
         QuadPlan("q", "", {"slide (screen)": 1}).make(1, quiet)
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import torch
 
-from worldbench_models.jepa.loss import TARGETS, PredictionLoss, Teacher
+from worldbench_models.jepa.loss import ERRORS, TARGETS, PredictionLoss, Teacher
 from worldbench_models.jepa.masks import CONTEXTS, TOKENS, dealt, draw_masks
 from worldbench_models.jepa.network import CAUSAL, JEPA, Places, Shape
 from worldbench_models.jepa.sigreg import draw_directions, sigreg
@@ -17,6 +17,7 @@ from worldbench_models.positions import fixed_code, grid_positions, rotation
 
 Network = Callable[..., JEPA]
 Drawn = tuple[torch.Tensor, ...]
+Error = Callable[[torch.Tensor], torch.Tensor]
 
 STEP = GRID[1] * GRID[2]
 EVERY = tuple(range(1, GRID[0]))  # contexts; of five clips, the five longest
@@ -83,6 +84,7 @@ def slow_loss(
     drawn: Drawn,
     contexts: Sequence[int] = CONTEXTS,
     targets: str = "alone",
+    error: Error = torch.abs,
 ) -> torch.Tensor:
     errors = []
     for number, clip in enumerate(shown):
@@ -100,7 +102,7 @@ def slow_loss(
             else:
                 whole = teacher.encoder(patches[None], places(torch.arange(TOKENS), network.shape))
                 came = whole[0, hidden]
-            errors.append((foreseen - came).abs().mean())
+            errors.append(error(foreseen - came).mean())
     assert len(errors) == BATCH + dealt(BATCH, CAUSAL_SHARE)[0]
     return torch.stack(errors).mean()
 
@@ -129,6 +131,36 @@ def test_the_packed_loss_and_its_gradients_are_those_of_one_mask_at_a_time(
     assert loss.item() > 0.3
     for one, two in zip(gradients(loss, network), gradients(expected, network), strict=True):
         torch.testing.assert_close(one, two, rtol=1e-4, atol=1e-5)
+
+
+def smooth(off: torch.Tensor) -> torch.Tensor:
+    return torch.where(off.abs() < 1, off.square() / 2, off.abs() - 0.5)
+
+
+@pytest.mark.parametrize(
+    ("error", "by_hand"),
+    [("l1", torch.abs), ("smooth_l1", smooth), ("l2", lambda off: off.square() / 2)],
+)
+def test_errors_are_what_their_names_say(
+    random_network: Network, error: str, by_hand: Error
+) -> None:
+    network, other = trainable(random_network()), random_network(seed=1)
+    teacher = Teacher(PredictionLoss(other, CAUSAL_SHARE))
+    given = (clips(), mirrors(), *masks())
+    loss = PredictionLoss(network, CAUSAL_SHARE, error=error)(*given, *teacher(*given))
+    expected = slow_loss(network, other, clips(), mirrors(), masks(), error=by_hand)
+    assert loss.item() == pytest.approx(expected.item(), abs=1e-5)
+
+
+@pytest.mark.parametrize(("error", "tells"), [("l1", False), ("smooth_l1", True), ("l2", True)])
+def test_what_comes_one_time_in_three_shows_in_a_mean_and_not_in_a_median(
+    error: str, tells: bool
+) -> None:
+    came = torch.tensor([0.0, 0.0, 0.7])
+    foreseen = torch.linspace(0, 0.7, 701)
+    costs = ERRORS[error](foreseen[:, None].expand(-1, 3), came.expand(701, 3)).mean(dim=1)
+    best = float(foreseen[costs.argmin()])
+    assert best == pytest.approx(0.7 / 3 if tells else 0.0, abs=2e-3)
 
 
 @pytest.mark.parametrize("targets", TARGETS)

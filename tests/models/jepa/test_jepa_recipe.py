@@ -13,10 +13,10 @@ from worldbench.compose import instantiate
 from worldbench.errors import UsageError
 from worldbench_models.dit.recipe import DiTRecipe
 from worldbench_models.jepa.adapter import JEPAAdapter
-from worldbench_models.jepa.loss import TARGETS, PredictionLoss, Teacher
+from worldbench_models.jepa.loss import ERRORS, TARGETS, PredictionLoss, Teacher
 from worldbench_models.jepa.masks import MULTI, dealt
 from worldbench_models.jepa.network import JEPA, SHAPES, Shape
-from worldbench_models.jepa.recipe import COLLAPSE, JEPARecipe, checked_contexts
+from worldbench_models.jepa.recipe import COLLAPSE, OPTIMISERS, JEPARecipe, checked_contexts
 from worldbench_models.patches import GRID, VALUES
 from worldbench_models.training.compute import count_flops
 from worldbench_models.training.learner import Learner
@@ -52,6 +52,18 @@ def stepped(one: Learner, number: int) -> torch.Tensor:
 
 def test_it_is_a_recipe() -> None:
     assert isinstance(JEPARecipe(), Recipe)
+
+
+def test_adamw_alone_has_every_parameter_once_and_decays_the_blocks_matrices() -> None:
+    recipe = JEPARecipe(optimiser="adamw", adamw_learning_rate=6e-4, weight_decay=0.04)
+    made = Learner(recipe, "xs", 0, steps=STEPS, device=CPU, autocast=False)
+    matrices, rest = made.optimisers
+    assert all(type(one) is torch.optim.AdamW for one in made.optimisers)
+    decays = [one.param_groups[0]["weight_decay"] for one in made.optimisers]
+    assert decays == [0.04, 0.0]
+    given = [p for one in (matrices, rest) for p in one.param_groups[0]["params"]]
+    assert sorted(map(id, given)) == sorted(map(id, made.objective.parameters()))
+    assert all(p.ndim == 2 for p in matrices.param_groups[0]["params"])
 
 
 @pytest.mark.parametrize("collapse", COLLAPSE)
@@ -289,6 +301,13 @@ def test_unknown_targets_are_refused_with_the_known_ones(targets: str) -> None:
 def test_options_out_of_range_are_refused(option: dict[str, object]) -> None:
     with pytest.raises(UsageError, match=f"model.{next(iter(option))} is out of range"):
         JEPARecipe(**option)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(("option", "known"), [("optimiser", OPTIMISERS), ("error", ERRORS)])
+def test_other_unknown_names_are_refused_with_the_known_ones(option: str, known: object) -> None:
+    with pytest.raises(UsageError, match=rf"model\.{option}") as caught:
+        JEPARecipe(**{option: "huber"})  # type: ignore[arg-type]
+    assert all(name in str(caught.value) for name in known)  # type: ignore[attr-defined]
 
 
 def test_an_unknown_cure_of_collapse_is_refused_with_the_known_ones() -> None:

@@ -7,6 +7,7 @@ from torch import nn
 
 from worldbench_models.training.optimiser import (
     Muon,
+    adamw,
     cosine,
     optimisers,
     orthogonalised,
@@ -120,3 +121,13 @@ def test_runs_of_a_few_steps_have_learning_rates_too(steps: int, warmup: float) 
 
 def test_no_share_of_a_cosine_is_constant() -> None:
     assert {cosine(step, 50, 0.0, 0.0) for step in range(51)} == {1.0}
+
+
+def test_weight_decay_is_of_the_matrices_alone() -> None:
+    matrix, vector = nn.Parameter(torch.ones(2, 2)), nn.Parameter(torch.ones(2))
+    both = adamw([matrix], [vector], learning_rate=0.1, decay=0.5)
+    (0 * matrix.sum() + 0 * vector.sum()).backward()
+    for optimiser in both:
+        optimiser.step()
+    torch.testing.assert_close(matrix.data, torch.full((2, 2), 1 - 0.1 * 0.5))
+    assert torch.equal(vector.data, torch.ones(2))

@@ -11,6 +11,10 @@ from worldbench.schema import Scalar, digest
 Tell = Callable[[int, int], None]
 """Progress: called with (units done, units in all)."""
 
+AFTER = 6
+"""Frames beyond a quad's identical run that are looked at: most of what comes out is in view by
+then, and a model of short windows keeps most of one for the past."""
+
 
 @dataclass(frozen=True)
 class WorldClip:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
+from worldbench.data.worlds.content import AFTER
 from worldbench.data.worlds.fairness import (
     Video,
     check,
@@ -110,7 +111,9 @@ def partners(spec: SceneSpec, violation: str) -> tuple[SceneSpec, SceneSpec]:
     )
 
 
-def make_quad(spec: SceneSpec, violation: str, *, shows_more: str | None = None) -> Quad:
+def make_quad(
+    spec: SceneSpec, violation: str, *, shows_more: str | None = None, soon: bool = False
+) -> Quad:
     """Makes the ``occluded`` quad of a scene.
 
     Args:
@@ -119,6 +122,8 @@ def make_quad(spec: SceneSpec, violation: str, *, shows_more: str | None = None)
         shows_more: Which clip must show more of its target before the run, ``A`` or ``P``. A set
             that asks for either equally often leaves nothing to scorers that merely expect much
             of what they have seen much of. Anything goes if None.
+        soon: Whether the difference after the run must be seen within ``AFTER`` frames, and not
+            only some time.
 
     Raises:
         Unqualified: If the clips share no run of ``fairness.MIN_RUN`` frames with a visible
@@ -126,6 +131,10 @@ def make_quad(spec: SceneSpec, violation: str, *, shows_more: str | None = None)
         UsageError: As :func:`partners`.
     """
     quad = _matched(partners(spec, violation), violation, "occluded")
+    if soon:
+        end = quad.stop + AFTER
+        a, p = quad.videos
+        require_difference(a[:end], p[:end], quad.start, quad.stop)
     if shows_more is not None:
         require_more(quad.videos, quad.tracks, quad.start, shows_more)
     return quad

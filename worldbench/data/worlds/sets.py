@@ -7,7 +7,8 @@ results that are published.
 from typing import Any
 
 from worldbench.data.worlds.content import SetPlan
-from worldbench.data.worlds.plans import QUADS, LabelledPlan, MixturePlan, QuadPlan
+from worldbench.data.worlds.plans import LabelledPlan, MixturePlan
+from worldbench.data.worlds.quad_plans import QUADS, QuadPlan
 
 _PRESENCE = {
     "presence (steady)": 3,
@@ -63,6 +64,7 @@ _PLANS: tuple[SetPlan, ...] = (
         "150 quads of each violation, with their controls; 150 to fit read-outs on",
         {**_PRESENCE_FULL, **dict.fromkeys(_OTHERS, 150), "both_possible": 50},
         training=_PRESENCE_FULL,
+        pool=3,
         **_LONG,
     ),
     QuadPlan(

@@ -1,10 +1,11 @@
 """Writes the packed files that come with the package.
 
 For maintainers, from a checkout: ``python -m worldbench.data.worlds.ship NAME [NAME …]`` simulates
-each set afresh, renders it, samples its pixels and writes ``shipped/NAME.worlds``. Needed after
-any change of a plan, of the physics or of the pictures.
+each set afresh, renders it, samples its pixels and writes ``shipped/NAME.worlds``, or with
+``--out`` into another folder. Needed after any change of a plan, of the physics or of the pictures.
 """
 
+import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,12 +18,13 @@ from worldbench.record import write_atomic
 SHIPPED = Path(__file__).parent / "shipped"
 
 
-def ship(name: str, folder: Path | None = None) -> Path:
+def ship(name: str, folder: Path | None = None, workers: int | None = None) -> Path:
     """Makes one set from its plan and writes its packed file.
 
     Args:
         name: The set.
         folder: Where to; by default into the package.
+        workers: Processes; by default one per core, at most 16.
 
     Returns:
         The file.
@@ -32,8 +34,8 @@ def ship(name: str, folder: Path | None = None) -> Path:
         EnvironmentFault: If a folder cannot be written.
     """
     plan = plan_of(name)
-    content = simulate(plan)
-    built = render_content(content)
+    content = simulate(plan, workers=workers)
+    built = render_content(content, workers=workers)
     pixels = {at: built.pixels(clip.id) for at, clip in enumerate(content.clips)}
     taken = samples.sample(content, pixels)
     path = (folder or SHIPPED) / f"{name}{SUFFIX}"
@@ -43,15 +45,20 @@ def ship(name: str, folder: Path | None = None) -> Path:
 
 def main(arguments: Sequence[str]) -> int:
     """Ships the sets named; returns the exit code."""
+    parser = argparse.ArgumentParser(prog="python -m worldbench.data.worlds.ship")
+    parser.add_argument("names", nargs="*", metavar="NAME", help="sets to make")
+    parser.add_argument("--out", type=Path, help="folder of the files (default: the package)")
+    parser.add_argument("--workers", type=int, help="processes (default: one per core, at most 16)")
+    asked = parser.parse_args(arguments)
     try:
-        if not arguments or arguments[0].startswith("-"):
+        if not asked.names:
             raise UsageError(
                 "no set named",
                 accepted="names of sets",
                 fix="python -m worldbench.data.worlds.ship NAME [NAME …]; worldbench data list",
             )
-        for name in arguments:
-            path = ship(name)
+        for name in asked.names:
+            path = ship(name, asked.out, asked.workers)
             packed = path.read_bytes()
             label = store.read_label(packed)
             each = len(packed) / max(label.clips, 1)

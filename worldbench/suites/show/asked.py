@@ -13,6 +13,7 @@ from torch import Tensor
 
 from worldbench.adapter import Adapter
 from worldbench.batches import clip_batches, to_pixels
+from worldbench.data.worlds.content import AFTER
 from worldbench.errors import UsageError, unknown_name
 from worldbench.schema import AdapterCard, Trial
 from worldbench.suite import Row, Setting
@@ -20,7 +21,7 @@ from worldbench.suites.permanence import Permanence, is_headline
 from worldbench.suites.permanence_rollouts import RolloutReader, foresees, is_read, spaces_of
 from worldbench.suites.permanence_states import States, states_of
 from worldbench.suites.quad_scores import outcomes
-from worldbench.suites.quad_trials import AFTER, Cut, QuadSource, cut_of, no_context, quad_clips
+from worldbench.suites.quad_trials import Cut, QuadSource, cut_of, no_context, quad_clips
 from worldbench.suites.surprise import Asking, operators_of
 
 BRIEF = 8

@@ -1,0 +1,242 @@
+"""How sets of matched quads are made: with their controls, and other clips beside them."""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+from worldbench.data.worlds.content import Content, QuadEntry, Tell, WorldClip
+from worldbench.data.worlds.families import family
+from worldbench.data.worlds.plans import clip, slug, told
+from worldbench.data.worlds.spec import VERSION, SceneSpec
+from worldbench.errors import DataError
+from worldbench.schema import Scalar, digest
+
+if TYPE_CHECKING:
+    from worldbench.data.worlds.quads import Quad
+
+_REDRAWS = 500  # a kind of scene that never makes a quad is a mistake, not bad luck
+_SEEDS_APART = 1_000_000  # between redraws of one scene, so that no two scenes share a seed
+_KINDS_APART = 10_000
+_FRAMES, _FPS = 16, 8.0
+_OUT_EVERY = 4  # every fourth scene of a kind is out of distribution
+
+QUADS = {
+    # A steady target comes out on the side that its partner did not go to, a rebounding one on the
+    # side that it did, a dropped one on either: sets mix them, or the last motion would tell.
+    "presence (steady)": ("occluder_pass", {"motion": "steady"}),
+    "presence (braking)": ("occluder_pass", {"motion": "braking"}),
+    "presence (rebound)": ("occluder_pass", {"motion": "rebound"}),
+    "presence (drop)": ("drop_behind", {}),
+    "never_there": ("occluder_pass", {}),
+    "shape": ("occluder_pass", {}),
+    "colour": ("occluder_pass", {}),
+    "speed": ("occluder_pass", {"motion": "steady", "pace": "slow", "hiding": "long"}),
+    "count": ("occluder_pass", {"motion": "steady"}),
+    "both_possible": ("occluder_pass", {"motion": "steady", "occluders": 1}),
+    **{
+        f"{piece} ({hide})": ("hidden_piece", {"hide": hide})
+        for piece in ("slide", "scale", "swap", "mirror")
+        for hide in ("screen", "outside")
+    },
+}
+"""By kind of quad: the family, and the factors that are not balanced but fixed."""
+
+
+@dataclass(frozen=True)
+class QuadPlan:
+    """Matched quads with their controls, and other clips beside them.
+
+    Attributes:
+        name: The set's name.
+        summary: One line.
+        counts: Quads by kind, of ``QUADS``; every fourth is out of distribution, except
+            of ``both_possible``.
+        views: Further clips in the test split, by family.
+        seed: Of the first scene.
+        training: Quads of the training split by kind, without controls: what is fitted to states
+            of scenes is fitted on them.
+        frames: Frames of every clip.
+        fps: Frames per second.
+        pool: Presence quads of the test split are chosen out of so many times their number, so that
+            no trivial scorer wins (:mod:`~worldbench.data.worlds.balance`); each of them shows what
+            comes out within ``AFTER`` frames. Neither if 1.
+    """
+
+    name: str
+    summary: str
+    counts: Mapping[str, int]
+    views: Mapping[str, int] = field(default_factory=dict)
+    seed: int = 0
+    training: Mapping[str, int] = field(default_factory=dict)
+    frames: int = _FRAMES
+    fps: float = _FPS
+    pool: int = 1
+
+    @property
+    def digest(self) -> str:
+        """Digest of everything the content depends on."""
+        told = asdict(self)
+        # What a set does without leaves its digest as it was before there was such a thing.
+        for name, usual in (("training", {}), ("frames", _FRAMES), ("fps", _FPS), ("pool", 1)):
+            if told[name] == usual:
+                del told[name]
+        return digest(["quads", VERSION, told, QUADS])
+
+    def make(self, workers: int, tell: Tell) -> Content:
+        """Draws scenes until every quad has been found, and controls made of them."""
+        scenes = self._scenes()
+        views = [
+            (f"{name}/{index:04d}", "test", spec)
+            for name, count in self.views.items()
+            for index, spec in enumerate(
+                family(name).specs(count, self.seed, split="test", frames=self.frames, fps=self.fps)
+            )
+        ]
+        total = len(scenes) + len(views)
+        found = told(_quad, scenes, workers, lambda done, _: tell(done, total))
+        made = _chosen(found, self.pool)
+        clips = [clip for quad in made for clip in quad.clips]
+        clips += told(clip, views, workers, lambda done, _: tell(len(scenes) + done, total))
+        rejected: Counter[str] = Counter()
+        drawn: Counter[str] = Counter()
+        for quad in found:
+            kind = quad.scene.kind
+            rejected.update({f"{kind}: {why}": n for why, n in quad.rejected.items()})
+            drawn[kind] += 1 + sum(quad.rejected.values())
+        kept = Counter(quad.scene.kind for quad in made)
+        for kind, number in Counter(quad.scene.kind for quad in found).items():
+            if number > kept[kind]:
+                rejected[f"{kind}: not chosen from the pool"] = number - kept[kind]
+        entries = tuple(entry for quad in made for entry in quad.entries)
+        return Content(self.name, tuple(clips), entries, dict(drawn), dict(rejected))
+
+    def _scenes(self) -> "list[_Scene]":
+        scenes = []
+        for number_of_kind, (kind, count) in enumerate(self.counts.items()):
+            seed = self.seed + number_of_kind * _KINDS_APART  # no two kinds show the same room
+            apart = count // _OUT_EVERY if kind != "both_possible" else 0
+            for split, number in (("test", count - apart), ("test_ood", apart)):
+                scenes += self._of_kind(kind, number, seed, split)
+        for number_of_kind, (kind, count) in enumerate(self.training.items()):
+            seed = self.seed + number_of_kind * _KINDS_APART
+            scenes += self._of_kind(kind, count, seed, "train")
+        return scenes
+
+    def _of_kind(self, kind: str, count: int, seed: int, split: str) -> "list[_Scene]":
+        name, fixed = QUADS[kind]
+        # What is only fitted on need not be balanced.
+        presence = kind.startswith("presence") and split != "train"
+        pooled = presence and self.pool > 1
+        many = count * self.pool if pooled else count
+        format = {"split": split, "frames": self.frames, "fps": self.fps}
+        specs = family(name).specs(many, seed, factors=fixed, **format)
+        return [
+            _Scene(
+                kind,
+                f"{slug(kind)}/{split}-{index:04d}",
+                spec,
+                "AP"[index % count % 2] if presence else None,
+                pooled,
+            )
+            for index, spec in enumerate(specs)
+        ]
+
+
+class _Scene(NamedTuple):
+    """What a quad is to be made of: its kind and name, which clip must show more, from a pool?"""
+
+    kind: str
+    name: str
+    spec: SceneSpec
+    shows_more: str | None
+    pooled: bool
+
+
+@dataclass(frozen=True)
+class _Made:
+    """What came of one scene: a quad and its control as clips and entries, and what was refused.
+
+    Of a pooled scene also how trivial scorers do on the quad.
+    """
+
+    scene: _Scene
+    clips: tuple[WorldClip, ...]
+    entries: tuple[QuadEntry, ...]
+    rejected: Mapping[str, int]
+    outcomes: tuple[float, ...] = ()
+
+
+def _chosen(found: Sequence[_Made], pool: int) -> list[_Made]:
+    """Leaves out what is too much, in every group of scenes as much."""
+    # Only here: it needs torch, and plans without a pool do not.
+    from worldbench.data.worlds import balance
+
+    pooled = [quad for quad in found if quad.scene.pooled]
+    if not pooled:
+        return list(found)
+    groups = [(q.scene.kind, q.scene.spec.split, q.scene.shows_more) for q in pooled]
+    counts = {group: number // pool for group, number in Counter(groups).items()}
+    came = np.array([quad.outcomes for quad in pooled])
+    taken = {pooled[at].scene.name for at in balance.choose(groups, came, counts)}
+    return [quad for quad in found if not quad.scene.pooled or quad.scene.name in taken]
+
+
+def _quad(scene: _Scene) -> _Made:
+    """Redraws a scene until it makes a quad; its factors stay, its seed does not."""
+    # Only here: pictures need torch, physics workers of other sets do not.
+    from worldbench.data.worlds import balance, fairness, quads
+    from worldbench.data.worlds.physics import OverlapError
+
+    violation, spec = scene.kind.split(" ")[0], scene.spec
+    rejected: Counter[str] = Counter()
+    for attempt in range(_REDRAWS):
+        drawn = replace(spec, seed=spec.seed + attempt * _SEEDS_APART)
+        try:
+            if violation == "both_possible":
+                found = [quads.both_possible(drawn)]
+            else:
+                quad = quads.make_quad(
+                    drawn, violation, shows_more=scene.shows_more, soon=scene.pooled
+                )
+                found = [quad] if spec.split == "train" else [quad, quads.visible_control(quad)]
+        except fairness.Unqualified as error:
+            rejected[error.what] += 1
+            continue
+        except OverlapError:
+            rejected["bodies overlap at the start"] += 1
+            continue
+        parts = [_parts(scene.name, quad) for quad in found]
+        clips = tuple(clip for part in parts for clip in part[0])
+        came = tuple(balance.outcomes(found[0])) if scene.pooled else ()
+        return _Made(scene, clips, tuple(part[1] for part in parts), dict(rejected), came)
+    raise DataError(
+        f"no scene of kind {scene.kind!r} makes a quad",
+        seen=f"{spec}; {dict(rejected)}",
+        accepted=f"one in {_REDRAWS}",
+        fix="fix other factors in the plan",
+    )
+
+
+def _parts(name: str, quad: "Quad") -> tuple[list[WorldClip], QuadEntry]:
+    out = "out" if quad.spec.split == "test_ood" else "in"
+    factors: dict[str, Scalar] = {**quad.factors, "distribution": out}
+    ids = (f"{name}/{quad.condition}/A", f"{name}/{quad.condition}/P")
+    split = "train" if quad.spec.split == "train" else "test"
+    clips = [
+        WorldClip(clip_id, track, split, name, factors=factors)
+        for clip_id, track in zip(ids, quad.tracks, strict=True)
+    ]
+    entry = QuadEntry(
+        f"{name}/{quad.condition}",
+        quad.violation,
+        quad.condition,
+        ids,
+        quad.start,
+        quad.stop,
+        name,
+        {**factors, "hidden": quad.stop - quad.start},
+    )
+    return clips, entry
