@@ -14,7 +14,6 @@ from collections.abc import Sequence
 from fractions import Fraction
 from pathlib import Path
 
-import av
 import cv2
 import numpy as np
 from jaxtyping import Int, UInt8
@@ -213,6 +212,8 @@ def _mux(
     options: dict[str, str],
     threads: int,
 ) -> None:
+    import av  # lazily: whoever opens no video file needs no FFmpeg
+
     rate = Fraction(fps).limit_denominator(1001)
     height, width = video.shape[1:3]
     padding = ((0, height % 2), (0, width % 2), (0, 0))

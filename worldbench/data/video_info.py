@@ -10,7 +10,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-import av
 import cv2
 import numpy as np
 from jaxtyping import Float64
@@ -145,6 +144,8 @@ def _refuse_truncated(info: VideoInfo, path: Path) -> None:
 
 def _promised_seconds(path: Path, fallback: float) -> float:
     """Declared length of the video stream with cuts by edit lists, which OpenCV does not tell."""
+    import av  # lazily: whoever opens no video file needs no FFmpeg
+
     try:
         with av.open(str(path)) as container:
             stream = container.streams.video[0]
