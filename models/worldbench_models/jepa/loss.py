@@ -54,6 +54,7 @@ class PredictionLoss(nn.Module):
         contexts: Latent steps of the causal contexts.
         targets: One of ``TARGETS``.
         error: One of ``ERRORS``.
+        backward: Share of the causal masks that hide what came first, not what comes.
     """
 
     def __init__(
@@ -65,10 +66,12 @@ class PredictionLoss(nn.Module):
         contexts: Sequence[int] = CONTEXTS,
         targets: str = "alone",
         error: str = "l1",
+        backward: float = 0.0,
     ) -> None:
         super().__init__()
         self.network, self.causal, self.regulariser = network, causal, regulariser
-        self.contexts, self.targets, self.error = tuple(contexts), targets, error
+        self.contexts, self.targets = tuple(contexts), targets
+        self.error, self.backward = error, backward
 
     def forward(
         self,
@@ -84,7 +87,7 @@ class PredictionLoss(nn.Module):
             drawn: The four of :func:`~worldbench_models.jepa.masks.draw_masks`; then the targets
                 of :class:`Teacher`, or with a regulariser its directions.
         """
-        asked = views(len(clips), self.causal, drawn[:4], self.contexts)
+        asked = views(len(clips), self.causal, drawn[:4], self.contexts, self.backward)
         patches = tokens_of(clips, mirrored)
         if self.regulariser is None:
             return self._error(patches, asked, drawn[4])
@@ -145,6 +148,7 @@ class Teacher(nn.Module):
         super().__init__()
         self.network, self.causal = objective.network, objective.causal
         self.contexts, self.targets = objective.contexts, objective.targets
+        self.backward = objective.backward
 
     def forward(
         self,
@@ -153,7 +157,7 @@ class Teacher(nn.Module):
         *drawn: Int64[Tensor, "_ _"],
     ) -> tuple[Float[Tensor, "total d"]]:
         """Returns the latents of all hidden tokens in a row, view by view."""
-        asked = views(len(clips), self.causal, drawn, self.contexts)
+        asked = views(len(clips), self.causal, drawn, self.contexts, self.backward)
         return (taught(self.network, tokens_of(clips, mirrored), asked, self.targets)[0],)
 
 

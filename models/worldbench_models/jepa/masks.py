@@ -2,10 +2,14 @@
 
 Multi-block masks as V-JEPA's (Bardes et al. 2024, arXiv 2404.08471): the union of a few blocks of
 random aspect ratio, the same at all latent steps. Causal masks: the first steps are seen, the rest
-is foreseen, as it is asked for later. All clips of a step have masks of the same sizes, so that
-shapes never change: surplus tokens are left out at random (cutting lists of indices would always
-drop the last), and where blocks leave too little to see, some of what they cover is shown. Causal
-contexts are of several lengths; each length has a fixed share of the clips.
+is foreseen, as it is asked for later; some backwards, the last steps seen and those before them
+asked for, since otherwise a future alone would be a target only: nothing would hold what the
+encoder makes of it to what it makes of a past.
+
+All clips of a step have masks of the same sizes, so that shapes never change: surplus tokens are
+left out at random (cutting lists of indices would always drop the last), and where blocks leave too
+little to see, some of what they cover is shown. Causal contexts are of several lengths; each length
+has a fixed share of the clips.
 """
 
 from collections.abc import Sequence
@@ -138,6 +142,7 @@ def views(
     causal: float,
     drawn: tuple[Int64[Tensor, "_ _"], ...],
     contexts: Sequence[int] = CONTEXTS,
+    backward: float = 0.0,
 ) -> list[View]:
     """Lists the masks of a batch: multi-block ones of the first clips, causal ones of the rest.
 
@@ -146,6 +151,7 @@ def views(
         causal: Share that gets causal masks.
         drawn: Of :func:`draw_masks`, for all clips with multi-block masks.
         contexts: Latent steps of the causal contexts.
+        backward: Share of the causal masks that show the last steps and hide those before.
     """
     multi, each = dealt(batch, causal, contexts)
     found = []
@@ -155,8 +161,11 @@ def views(
     step, first = GRID[1] * GRID[2], multi
     numbers = torch.arange(TOKENS, device=drawn[0].device)
     for steps, clips in zip(contexts, each, strict=True):
-        if clips:
-            rows = numbers.expand(clips, TOKENS)
-            found.append(View(CAUSAL, first, rows[:, : steps * step], rows[:, steps * step :]))
-            first += clips
+        back = round(backward * clips)
+        for many, row in ((clips - back, numbers), (back, numbers.flip(0))):
+            if many:
+                # In the order of the clip, so that sequences of one length are alike.
+                seen, hidden = row[: steps * step].sort()[0], row[steps * step :].sort()[0]
+                found.append(View(CAUSAL, first, seen.expand(many, -1), hidden.expand(many, -1)))
+                first += many
     return found

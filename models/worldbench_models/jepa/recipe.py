@@ -45,6 +45,7 @@ class JEPARecipe:
             (:mod:`worldbench_models.jepa.loss`).
         error: How far a prediction is off, ``l1``, ``smooth_l1`` or ``l2``
             (:data:`worldbench_models.jepa.loss.ERRORS`).
+        backward: Share of the causal masks that hide what came first, not what comes.
         ema_start: Decay of the averaged weights, which are the teacher, per step at the beginning.
         ema_end: At the end; in between it rises linearly.
         sigreg: Weight of SIGReg in the loss; without effect where ``collapse`` is ``ema``.
@@ -66,6 +67,7 @@ class JEPARecipe:
         contexts: Sequence[int] = CONTEXTS,
         targets: str = "alone",
         error: str = "l1",
+        backward: float = 0.0,
         ema_start: float = 0.99,
         ema_end: float = 0.9995,
         sigreg: float = 0.05,
@@ -87,6 +89,7 @@ class JEPARecipe:
             "warmup": warmup,
             "cosine": cosine,
             "causal": causal,
+            "backward": backward,
             "ema_start": ema_start,
             "ema_end": ema_end,
             "sigreg": sigreg,
@@ -97,7 +100,7 @@ class JEPARecipe:
         self.learning_rate, self.adamw_learning_rate = learning_rate, adamw_learning_rate
         self.warmup, self.cosine, self.causal = warmup, cosine, causal
         self.contexts, self.targets = checked_contexts(contexts), targets
-        self.error = error
+        self.error, self.backward = error, backward
         self.ema_start, self.ema_end = ema_start, ema_end
         self._heldout = HeldOut([PATCH[0] * steps for steps in self.contexts])
 
@@ -127,6 +130,7 @@ class JEPARecipe:
             contexts=self.contexts,
             targets=self.targets,
             error=self.error,
+            backward=self.backward,
         )
 
     def teacher(self, averaged: nn.Module) -> nn.Module | None:

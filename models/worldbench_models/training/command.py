@@ -123,6 +123,7 @@ def settings_of(config: DictConfig, place: Place) -> Settings:
         log_every=at_least("log_every", config.log_every, 1),
         heldout_every=at_least("heldout_every", config.heldout_every, 1),
         checkpoint_every=at_least("checkpoint_every", config.checkpoint_every, 1),
+        keep_weights=bool(yes_or_no("keep_weights", config.keep_weights)),
     )
 
 

@@ -20,6 +20,12 @@ def weights_file(settings: Settings) -> Path:
     return settings.out / file_name(settings.model, settings.size)
 
 
+def kept_weights(settings: Settings, step: int) -> Path:
+    """Returns where a run's weights after some steps go, if they are kept."""
+    whole = weights_file(settings)
+    return whole.with_name(f"{whole.stem}-step{step:06d}{whole.suffix}")
+
+
 def asked(settings: Settings, plan: Plan, processes: int) -> dict[str, Any]:
     """Returns everything that was asked for and that a resumed run must ask for again.
 
@@ -53,6 +59,7 @@ def claim(settings: Settings, wanted: dict[str, Any]) -> None:
     folder = settings.out
     found = [folder / name for name in (RUN, LOG, CHECKPOINT, SUMMARY, GATES, ROLLOUTS)]
     found.append(weights_file(settings))
+    found += folder.glob(kept_weights(settings, 0).name.replace("000000", "*"))
     if settings.overwrite:
         for path in found:
             path.unlink(missing_ok=True)

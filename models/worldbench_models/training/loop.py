@@ -31,7 +31,7 @@ from worldbench_models.training.log import RunLog, say_heldout, say_training
 from worldbench_models.training.pool import ClipPool, heldout_clips, training_pool
 from worldbench_models.training.recipe import Plan, Recipe
 from worldbench_models.training.settings import Settings
-from worldbench_models.training.summary import finish
+from worldbench_models.training.summary import finish, keep
 
 logger = logging.getLogger(__name__)
 
@@ -181,6 +181,8 @@ class Run:
             return
         with self._timed("heldout"):
             line = {"step": step, "heldout": self.recipe.heldout(self.learner.averaged, heldout)}
+        if self.settings.keep_weights:
+            keep(self.recipe, self)
         self.log.write(line)
         say_heldout(line)
 

@@ -31,6 +31,7 @@ class Settings:
         log_every: Steps between lines of the log.
         heldout_every: Steps between held-out measures.
         checkpoint_every: Steps between checkpoints.
+        keep_weights: Whether the weights of every held-out measure stay, and not the last alone.
     """
 
     model: str
@@ -51,3 +52,4 @@ class Settings:
     log_every: int
     heldout_every: int
     checkpoint_every: int
+    keep_weights: bool = False

@@ -2,12 +2,13 @@
 
 import json
 import platform
+from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING, Any
 
 from worldbench.provenance import commit, device_name, installed
 from worldbench.record import file_digest, write_atomic
-from worldbench_models.training.folder import SUMMARY, weights_file
+from worldbench_models.training.folder import SUMMARY, kept_weights, weights_file
 from worldbench_models.training.pool import data_identity
 from worldbench_models.training.recipe import Recipe
 from worldbench_models.weights import save_weights
@@ -20,9 +21,22 @@ _PACKAGES = ("torch", "numpy", "mujoco", "mujoco-core", "safetensors")
 
 def finish(recipe: Recipe, run: "Run") -> None:
     """Writes the weights, then the summary that vouches for them."""
+    summary, weights = _summary(run), weights_file(run.settings)
+    summary["parameters"] = _write(recipe, run, summary, weights)
+    summary["weights_sha256"] = file_digest(weights)
+    text = json.dumps(summary, indent=2, sort_keys=True) + "\n"
+    write_atomic(run.settings.out / SUMMARY, text.encode())
+
+
+def keep(recipe: Recipe, run: "Run") -> None:
+    """Writes the weights as they are after the steps done, beside those of other steps."""
+    _write(recipe, run, _summary(run), kept_weights(run.settings, run.done.step))
+
+
+def _write(recipe: Recipe, run: "Run", summary: dict[str, Any], path: Path) -> int:
+    """Writes weights; returns how many there are."""
     settings = run.settings
     release = recipe.release(run.learner.averaged, settings.size)
-    summary = _summary(run)
     header = release.header | {
         "model": settings.model,
         "size": settings.size,
@@ -30,12 +44,8 @@ def finish(recipe: Recipe, run: "Run") -> None:
         "training_compute": _compute_words(summary),
         "licence": "Apache-2.0",
     }
-    weights = weights_file(settings)
-    save_weights(weights, release.state, header)
-    summary["parameters"] = sum(tensor.numel() for tensor in release.state.values())
-    summary["weights_sha256"] = file_digest(weights)
-    text = json.dumps(summary, indent=2, sort_keys=True) + "\n"
-    write_atomic(settings.out / SUMMARY, text.encode())
+    save_weights(path, release.state, header)
+    return sum(tensor.numel() for tensor in release.state.values())
 
 
 def _summary(run: "Run") -> dict[str, Any]:
@@ -44,7 +54,7 @@ def _summary(run: "Run") -> dict[str, Any]:
     # The first line pays for compilation.
     rates = [line["mfu"] for line in lines if line.get("mfu") is not None][1:]
     speeds = [line["clips_per_second"] for line in lines if "clips_per_second" in line]
-    seen = plan.steps * plan.batch_size
+    seen = run.done.step * plan.batch_size
     commit_id, dirty = commit()
     return {
         "model": settings.model,

@@ -65,7 +65,7 @@ def cuts(contexts: Sequence[int] = CONTEXTS) -> list[int]:
 
 
 def asked_of(
-    number: int, drawn: Drawn, contexts: Sequence[int] = CONTEXTS
+    number: int, drawn: Drawn, contexts: Sequence[int] = CONTEXTS, backward: bool = False
 ) -> list[tuple[int, torch.Tensor, torch.Tensor]]:
     """Lists the masks of a clip: kind, seen, hidden."""
     multi = dealt(BATCH, CAUSAL_SHARE)[0]
@@ -73,6 +73,8 @@ def asked_of(
         return [(kind, drawn[2 * kind][number], drawn[2 * kind + 1][number]) for kind in (0, 1)]
     cut = cuts(contexts)[number - multi] * STEP
     every = torch.arange(TOKENS)
+    if backward:
+        return [(CAUSAL, every[-cut:], every[:-cut])]
     return [(CAUSAL, every[:cut], every[cut:])]
 
 
@@ -85,11 +87,12 @@ def slow_loss(
     contexts: Sequence[int] = CONTEXTS,
     targets: str = "alone",
     error: Error = torch.abs,
+    backward: bool = False,
 ) -> torch.Tensor:
     errors = []
     for number, clip in enumerate(shown):
         patches = tokens(clip, bool(mirrored[number]))
-        for kind, seen, hidden in asked_of(number, drawn, contexts):
+        for kind, seen, hidden in asked_of(number, drawn, contexts, backward):
             latents = network.encoder(patches[seen][None], places(seen, network.shape))
             shown_tokens = network.predictor.latent_in(latents[0])
             at = places(torch.cat([seen, hidden]), network.shape)
@@ -116,17 +119,27 @@ def gradients(loss: torch.Tensor, network: JEPA) -> list[torch.Tensor]:
 
 
 @pytest.mark.parametrize(
-    ("contexts", "targets"), [(CONTEXTS, "alone"), (CONTEXTS, "clip"), (EVERY, "clip")]
+    ("contexts", "targets", "backward"),
+    [
+        (CONTEXTS, "alone", False),
+        (CONTEXTS, "clip", False),
+        (EVERY, "clip", False),
+        (CONTEXTS, "alone", True),
+        (EVERY, "clip", True),
+    ],
 )
 def test_the_packed_loss_and_its_gradients_are_those_of_one_mask_at_a_time(
-    random_network: Network, contexts: tuple[int, ...], targets: str
+    random_network: Network, contexts: tuple[int, ...], targets: str, backward: bool
 ) -> None:
     network, other = trainable(random_network()), random_network(seed=1)
     options: dict[str, Any] = {"contexts": contexts, "targets": targets}
+    options["backward"] = float(backward)
     teacher = Teacher(PredictionLoss(other, CAUSAL_SHARE, **options))
     given = (clips(), mirrors(), *masks())
     loss = PredictionLoss(network, CAUSAL_SHARE, **options)(*given, *teacher(*given))
-    expected = slow_loss(network, other, clips(), mirrors(), masks(), contexts, targets)
+    expected = slow_loss(
+        network, other, clips(), mirrors(), masks(), contexts, targets, backward=backward
+    )
     assert loss.item() == pytest.approx(expected.item(), abs=1e-5)
     assert loss.item() > 0.3
     for one, two in zip(gradients(loss, network), gradients(expected, network), strict=True):

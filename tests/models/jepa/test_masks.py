@@ -212,3 +212,23 @@ def test_masks_follow_from_the_generator_alone() -> None:
     assert all(map(torch.equal, one, same))
     assert not any(map(torch.equal, one, other))
     assert not torch.equal(one[0][0], one[0][1])  # clips have masks of their own
+
+
+def test_backward_masks_show_the_last_steps_and_hide_those_before() -> None:
+    found = views(70, 1.0, drawn(0), EVERY, 0.5)
+    assert sum(view.clips for view in found) == 70
+    assert [view.first for view in found] == list(range(0, 70, 5))
+    for steps, forward, backward in zip(EVERY, found[::2], found[1::2], strict=True):
+        cut = steps * STEP
+        assert torch.equal(forward.seen, torch.arange(cut).expand(5, -1))
+        assert torch.equal(forward.hidden, torch.arange(cut, TOKENS).expand(5, -1))
+        assert torch.equal(backward.seen, torch.arange(TOKENS - cut, TOKENS).expand(5, -1))
+        assert torch.equal(backward.hidden, torch.arange(TOKENS - cut).expand(5, -1))
+
+
+@pytest.mark.parametrize("backward", [0.0, 1.0])
+def test_all_causal_masks_may_look_one_way(backward: float) -> None:
+    found = views(28, 0.5, drawn(14), EVERY, backward)
+    causal = [view for view in found if view.kind == CAUSAL]
+    assert len(causal) == len(EVERY)
+    assert all((int(view.seen[0, 0]) == 0) == (backward == 0.0) for view in causal)

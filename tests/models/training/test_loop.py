@@ -221,6 +221,24 @@ def test_a_folder_of_other_options_is_refused_and_left_alone(
     assert {path.name: path.read_bytes() for path in settings.out.iterdir()} == before
 
 
+def test_weights_of_every_heldout_measure_stay_where_asked(settings: Settings) -> None:
+    wanted = replace(settings, keep_weights=True)
+    last = train(TinyRecipe(), wanted, NoTracker())
+    kept = sorted(wanted.out.glob("*-step*.safetensors"))
+    assert [path.name for path in kept] == [
+        f"tiny-s-step{step:06d}.safetensors" for step in (5, 10, 12)
+    ]
+    found = [load_weights(path, model="tiny") for path in kept]
+    measured = [line["heldout"]["value"] for line in heldout(wanted)]
+    assert [each.state["value"].item() for each in found] == pytest.approx(
+        measured, rel=4e-3
+    )  # bf16
+    assert found[-1].state["value"].equal(load_weights(last, model="tiny").state["value"])
+    assert "20 shown" in str(found[0].header["training_data"])
+    train(TinyRecipe(), replace(settings, overwrite=True), NoTracker())
+    assert not list(wanted.out.glob("*-step*"))
+
+
 def test_starting_over_leaves_nothing_of_the_run_before(settings: Settings) -> None:
     train(TinyRecipe(), settings, NoTracker())
     (settings.out / "gates.json").write_text("{}")
