@@ -18,7 +18,8 @@ if TYPE_CHECKING:
     from worldbench.data.worlds.quads import Quad
 
 _REDRAWS = 500  # a kind of scene that never makes a quad is a mistake, not bad luck
-_SEEDS_APART = 1_000_000  # between redraws of one scene, so that no two scenes share a seed
+SEEDS_APART = 1_000_000
+"""Between redraws of one scene, so that no two scenes share a seed."""
 _KINDS_APART = 10_000
 _FRAMES, _FPS = 16, 8.0
 _OUT_EVERY = 4  # every fourth scene of a kind is out of distribution
@@ -87,7 +88,7 @@ class QuadPlan:
 
     def make(self, workers: int, tell: Tell) -> Content:
         """Draws scenes until every quad has been found, and controls made of them."""
-        scenes = self._scenes()
+        scenes = self.scenes()
         views = [
             (f"{name}/{index:04d}", "test", spec)
             for name, count in self.views.items()
@@ -113,7 +114,8 @@ class QuadPlan:
         entries = tuple(entry for quad in made for entry in quad.entries)
         return Content(self.name, tuple(clips), entries, dict(drawn), dict(rejected))
 
-    def _scenes(self) -> "list[_Scene]":
+    def scenes(self) -> "list[Scene]":
+        """Lists the scenes that quads are made of, those of pools in full."""
         scenes = []
         for number_of_kind, (kind, count) in enumerate(self.counts.items()):
             seed = self.seed + number_of_kind * _KINDS_APART  # no two kinds show the same room
@@ -125,7 +127,7 @@ class QuadPlan:
             scenes += self._of_kind(kind, count, seed, "train")
         return scenes
 
-    def _of_kind(self, kind: str, count: int, seed: int, split: str) -> "list[_Scene]":
+    def _of_kind(self, kind: str, count: int, seed: int, split: str) -> "list[Scene]":
         name, fixed = QUADS[kind]
         # What is only fitted on need not be balanced.
         presence = kind.startswith("presence") and split != "train"
@@ -134,7 +136,7 @@ class QuadPlan:
         format = {"split": split, "frames": self.frames, "fps": self.fps}
         specs = family(name).specs(many, seed, factors=fixed, **format)
         return [
-            _Scene(
+            Scene(
                 kind,
                 f"{slug(kind)}/{split}-{index:04d}",
                 spec,
@@ -145,7 +147,7 @@ class QuadPlan:
         ]
 
 
-class _Scene(NamedTuple):
+class Scene(NamedTuple):
     """What a quad is to be made of: its kind and name, which clip must show more, from a pool?"""
 
     kind: str
@@ -162,7 +164,7 @@ class _Made:
     Of a pooled scene also how trivial scorers do on the quad.
     """
 
-    scene: _Scene
+    scene: Scene
     clips: tuple[WorldClip, ...]
     entries: tuple[QuadEntry, ...]
     rejected: Mapping[str, int]
@@ -184,7 +186,7 @@ def _chosen(found: Sequence[_Made], pool: int) -> list[_Made]:
     return [quad for quad in found if not quad.scene.pooled or quad.scene.name in taken]
 
 
-def _quad(scene: _Scene) -> _Made:
+def _quad(scene: Scene) -> _Made:
     """Redraws a scene until it makes a quad; its factors stay, its seed does not."""
     # Only here: pictures need torch, physics workers of other sets do not.
     from worldbench.data.worlds import balance, fairness, quads
@@ -193,7 +195,7 @@ def _quad(scene: _Scene) -> _Made:
     violation, spec = scene.kind.split(" ")[0], scene.spec
     rejected: Counter[str] = Counter()
     for attempt in range(_REDRAWS):
-        drawn = replace(spec, seed=spec.seed + attempt * _SEEDS_APART)
+        drawn = replace(spec, seed=spec.seed + attempt * SEEDS_APART)
         try:
             if violation == "both_possible":
                 found = [quads.both_possible(drawn)]
