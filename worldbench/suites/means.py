@@ -1,11 +1,13 @@
-"""A metric that is a mean over rows, with the interval that its scenes or source videos give it."""
+"""Means over rows with the intervals that scenes or source videos give, and skills of means."""
 
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
+from jaxtyping import Float64
 
 from worldbench.schema import MetricResult, Scalar
-from worldbench.stats import cluster_mean
+from worldbench.stats import cluster_mean, cluster_standard_error, normal_interval, skill
 from worldbench.suite import Row
 
 Value = Callable[[Row], float | None]
@@ -58,3 +60,39 @@ def mean_of(
         clusters=found.clusters,
         reason=reason,
     )
+
+
+def skill_between(
+    model: Float64[np.ndarray, " n"],
+    floor: Float64[np.ndarray, " n"],
+    ceiling: Float64[np.ndarray, " n"],
+    clusters: Sequence[str],
+    *,
+    between: str,
+) -> dict[str, Any]:
+    """Returns where a mean lies between a floor's (0) and a ceiling's (1), as fields of a metric.
+
+    Its error follows from paired influence values of the three on the same scenes.
+
+    Args:
+        model: Values.
+        floor: Of the same trials.
+        ceiling: Likewise.
+        clusters: Scene or source video of each.
+        between: What the floor is called where a skill is undefined.
+    """
+    centred = [values - values.mean() for values in (model, floor, ceiling)]
+    gap = float(ceiling.mean() - floor.mean())
+    error = cluster_standard_error(centred[2] - centred[1], clusters)
+    placed = skill(
+        float(model.mean()), float(floor.mean()), float(ceiling.mean()), standard_error=error
+    )
+    counts = {"n": len(model), "clusters": len(set(clusters))}
+    if placed.value is None:
+        why = f"undefined between {between} and the real future: {placed.reason}"
+        return {"status": "skipped", "reason": why, **counts}
+    influence = (centred[0] - centred[1] - placed.value * (centred[2] - centred[1])) / gap
+    found = normal_interval(
+        placed.value, cluster_standard_error(influence, clusters), len(model), counts["clusters"]
+    )
+    return {"value": found.value, "low": found.low, "high": found.high, **counts}

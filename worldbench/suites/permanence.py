@@ -96,15 +96,7 @@ class Permanence:
 
     def unsupported(self, card: AdapterCard) -> str | None:
         """Says why this adapter cannot be asked, or None."""
-        if surprise.headline_operator(card) is not None:
-            return None
-        has = ", ".join(card.capabilities) or "none"
-        operators = ", ".join(card.operators) or "none"
-        return (
-            f"surprise is measured by {', '.join(surprise.HEADLINES)}: the suite needs an adapter "
-            "that generates, that predicts and encodes, or that is surprised by one of these; "
-            f"{card.name} has: {has}; operators: {operators}"
-        )
+        return surprise.unsupported(card)
 
     def scorer(self, data: ClipSource, setting: Setting) -> Scorer:
         """Makes what asks and counts; read-outs are fitted when the first rollout is read."""

@@ -6,9 +6,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from worldbench.schema import MetricResult, Scalar, Trial
-from worldbench.stats import cluster_standard_error, normal_interval, skill
 from worldbench.suite import Row, Summary
-from worldbench.suites.means import mean_of
+from worldbench.suites.means import mean_of, skill_between
 from worldbench.suites.permanence import HEADLINE, is_headline
 from worldbench.suites.permanence_measures import MEASURES
 from worldbench.suites.permanence_rollouts import PATHS
@@ -113,29 +112,17 @@ def _skill_result(space: str, **found: Any) -> MetricResult:
 def _skill(space: str, rows: Sequence[Row]) -> MetricResult:
     """Skill of A-against-D accuracy: the best floor is 0, the real future is 1.
 
-    Its error follows from paired influence values of model, floor and ceiling on the same scenes.
+    See :func:`worldbench.suites.means.skill_between`.
     """
     if not rows:
         return _skill_result(space, status="skipped", reason="no presence quad was rolled out")
     by_path = {name: np.array([row[f"{name}.zone"] for row in rows], float) for name in PATHS}
     clusters = [str(row["cluster"]) for row in rows]
     floor = max(_FLOORS, key=lambda name: float(by_path[name].mean()))
-    model, low, high = (by_path[name] for name in ("model", floor, "ceiling"))
-    gap = float(high.mean() - low.mean())
-    centred = {name: values - values.mean() for name, values in by_path.items()}
-    error = cluster_standard_error(centred["ceiling"] - centred[floor], clusters)
-    placed = skill(float(model.mean()), float(low.mean()), float(high.mean()), standard_error=error)
-    counts = {"n": len(rows), "clusters": len(set(clusters))}
-    if placed.value is None:
-        why = f"undefined between {floor} and the real future: {placed.reason}"
-        return _skill_result(space, status="skipped", reason=why, **counts)
-    influence = (
-        centred["model"] - centred[floor] - placed.value * (centred["ceiling"] - centred[floor])
-    ) / gap
-    found = normal_interval(
-        placed.value, cluster_standard_error(influence, clusters), len(rows), counts["clusters"]
+    told = skill_between(
+        by_path["model"], by_path[floor], by_path["ceiling"], clusters, between=floor
     )
-    return _skill_result(space, value=found.value, low=found.low, high=found.high, **counts)
+    return _skill_result(space, **told)
 
 
 def _rollouts(read: Sequence[Row]) -> list[MetricResult]:

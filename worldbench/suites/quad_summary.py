@@ -107,35 +107,38 @@ class QuadRows:
             )
             for prefix in PREFIXES
         ]
+        if "violation" not in self.headline:
+            found += self.trivial_at(self.headline)
         for violation in self._levels(self.rows, "violation"):
-            rows = self.where({"violation": violation, "condition": "occluded"})
-            found += [
-                mean_of(
-                    "trivial_accuracy",
-                    rows,
-                    lambda row, name=name: row[f"trivial_{name}"],  # type: ignore[misc]
-                    {"violation": violation, "condition": "occluded", "scorer": name},
-                )
-                for name in SCORERS
-            ]
+            found += self.trivial_at({"violation": violation, "condition": "occluded"})
         return found
 
-    def controls(self) -> list[MetricResult]:
-        """Returns what stands beside the headline: in plain sight, no impossible clip, ties."""
-        violation = self.headline["violation"]
-        own = self.where(self.headline)
+    def trivial_at(self, levels: Mapping[str, Scalar]) -> list[MetricResult]:
+        """Returns the accuracy of every trivial scorer on the trials with these levels."""
         return [
             mean_of(
-                "visible_control",
-                self.where({"violation": violation, "condition": "visible"}),
-                _outcome,
-                {},
-            ),
-            mean_of(
-                "both_possible_control", self.where({"condition": "both_possible"}), _outcome, {}
-            ),
-            mean_of("tied", own, lambda row: float(row["outcome"] == 0.5), {}, better=False),
+                "trivial_accuracy",
+                self.where(levels),
+                lambda row, name=name: row[f"trivial_{name}"],  # type: ignore[misc]
+                {**levels, "scorer": name},
+            )
+            for name in SCORERS
         ]
+
+    def controls(self, *, both_possible: bool = True) -> list[MetricResult]:
+        """Returns what stands beside the headline: in plain sight, no impossible clip, ties.
+
+        Args:
+            both_possible: Whether the suite has quads without an impossible clip.
+        """
+        own = self.where(self.headline)
+        plain = self.where({**self.headline, "condition": "visible"})
+        found = [mean_of("visible_control", plain, _outcome, {})]
+        if both_possible:
+            fair = self.where({"condition": "both_possible"})
+            found.append(mean_of("both_possible_control", fair, _outcome, {}))
+        tied = mean_of("tied", own, lambda row: float(row["outcome"] == 0.5), {}, better=False)
+        return [*found, tied]
 
     def _levels(self, rows: Iterable[Row], factor: str) -> list[Scalar]:
         """Returns a factor's levels in order, numbers by size."""

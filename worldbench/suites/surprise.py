@@ -57,6 +57,19 @@ def headline_operator(card: AdapterCard) -> str | None:
     return own[0] if own and own[0] in HEADLINES else None
 
 
+def unsupported(card: AdapterCard) -> str | None:
+    """Says why an adapter cannot be asked how surprised it is, or None."""
+    if headline_operator(card) is not None:
+        return None
+    has = ", ".join(card.capabilities) or "none"
+    own = ", ".join(card.operators) or "none"
+    return (
+        f"surprise is measured by {', '.join(HEADLINES)}: the suite needs an adapter "
+        "that generates, that predicts and encodes, or that is surprised by one of these; "
+        f"{card.name} has: {has}; operators: {own}"
+    )
+
+
 def last_context(card: AdapterCard, start: int, stop: int, frames: int) -> int | None:
     """Returns the largest legal context C with start ≤ C ≤ stop that leaves a future, if any."""
     legal = (c for c in range(min(stop, frames - 1), start - 1, -1) if card.legal_context(c))

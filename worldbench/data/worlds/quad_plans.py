@@ -56,20 +56,23 @@ class QuadPlan:
         counts: Quads by kind, of ``QUADS``; every fourth is out of distribution, except
             of ``both_possible``.
         views: Further clips in the test split, by family.
+        training_views: The same in the training split.
         seed: Of the first scene.
         training: Quads of the training split by kind, without controls: what is fitted to states
             of scenes is fitted on them.
         frames: Frames of every clip.
         fps: Frames per second.
-        pool: Presence quads of the test split are chosen out of so many times their number, so that
-            no trivial scorer wins (:mod:`~worldbench.data.worlds.balance`); each of them shows what
-            comes out within ``AFTER`` frames. Neither if 1.
+        pool: Quads of the headlines, ``presence`` and pieces behind a screen, are chosen out of so
+            many times their number, so that no trivial scorer wins
+            (:mod:`~worldbench.data.worlds.balance`); each of them shows what comes out within
+            ``AFTER`` frames. Neither if 1.
     """
 
     name: str
     summary: str
     counts: Mapping[str, int]
     views: Mapping[str, int] = field(default_factory=dict)
+    training_views: Mapping[str, int] = field(default_factory=dict)
     seed: int = 0
     training: Mapping[str, int] = field(default_factory=dict)
     frames: int = _FRAMES
@@ -81,7 +84,8 @@ class QuadPlan:
         """Digest of everything the content depends on."""
         told = asdict(self)
         # What a set does without leaves its digest as it was before there was such a thing.
-        for name, usual in (("training", {}), ("frames", _FRAMES), ("fps", _FPS), ("pool", 1)):
+        left_out = {"training": {}, "training_views": {}, "pool": 1}
+        for name, usual in {**left_out, "frames": _FRAMES, "fps": _FPS}.items():
             if told[name] == usual:
                 del told[name]
         return digest(["quads", VERSION, told, QUADS])
@@ -89,13 +93,7 @@ class QuadPlan:
     def make(self, workers: int, tell: Tell) -> Content:
         """Draws scenes until every quad has been found, and controls made of them."""
         scenes = self.scenes()
-        views = [
-            (f"{name}/{index:04d}", "test", spec)
-            for name, count in self.views.items()
-            for index, spec in enumerate(
-                family(name).specs(count, self.seed, split="test", frames=self.frames, fps=self.fps)
-            )
-        ]
+        views = [*self._views("test", self.views), *self._views("train", self.training_views)]
         total = len(scenes) + len(views)
         found = told(_quad, scenes, workers, lambda done, _: tell(done, total))
         made = _chosen(found, self.pool)
@@ -114,6 +112,15 @@ class QuadPlan:
         entries = tuple(entry for quad in made for entry in quad.entries)
         return Content(self.name, tuple(clips), entries, dict(drawn), dict(rejected))
 
+    def _views(self, split: str, counts: Mapping[str, int]) -> list[tuple[str, str, SceneSpec]]:
+        format = {"split": split, "frames": self.frames, "fps": self.fps}
+        before = "" if split == "test" else f"{split}/"
+        return [
+            (f"{name}/{before}{index:04d}", split, spec)
+            for name, count in counts.items()
+            for index, spec in enumerate(family(name).specs(count, self.seed, **format))
+        ]
+
     def scenes(self) -> "list[Scene]":
         """Lists the scenes that quads are made of, those of pools in full."""
         scenes = []
@@ -131,7 +138,8 @@ class QuadPlan:
         name, fixed = QUADS[kind]
         # What is only fitted on need not be balanced.
         presence = kind.startswith("presence") and split != "train"
-        pooled = presence and self.pool > 1
+        headline = presence or kind.endswith("(screen)")
+        pooled = headline and split != "train" and self.pool > 1
         many = count * self.pool if pooled else count
         format = {"split": split, "frames": self.frames, "fps": self.fps}
         specs = family(name).specs(many, seed, factors=fixed, **format)

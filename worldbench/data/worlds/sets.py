@@ -27,6 +27,7 @@ _LONG: dict[str, Any] = {"frames": 24, "fps": 12.0}
 """The same two seconds as other sets in finer steps: what is hidden stays so for 5 to 16 frames,
 longer than models of 16-frame windows remember beside a future."""
 
+_VIEWS = ("static_orbit", "dolly", "truck")
 _PIECES = tuple(kind for kind in QUADS if QUADS[kind][0] == "hidden_piece")
 
 _LABELS = {
@@ -70,15 +71,19 @@ _PLANS: tuple[SetPlan, ...] = (
     ),
     QuadPlan(
         "consistency3d_quick",
-        "6 rigidity quads of each violation with their controls, 24 views of still lifes",
+        "6 rigidity quads of each violation with their controls, 24 views; 48 to fit read-outs on",
         dict.fromkeys(_PIECES, 3),
-        {"static_orbit": 8, "dolly": 8, "truck": 8},
+        dict.fromkeys(_VIEWS, 8),
+        training_views=dict.fromkeys(_VIEWS, 16),
+        pool=10,
     ),
     QuadPlan(
         "consistency3d_full",
-        "150 rigidity quads of each violation with their controls, 150 views of still lifes",
+        "150 rigidity quads of each violation with controls, 150 views; 150 to fit read-outs on",
         dict.fromkeys(_PIECES, 75),
-        {"static_orbit": 50, "dolly": 50, "truck": 50},
+        dict.fromkeys(_VIEWS, 50),
+        training_views=dict.fromkeys(_VIEWS, 50),
+        pool=3,
     ),
     *(_labelled(label, "_quick", 6, 3) for label in _LABELS),
     *(_labelled(label, "", 40, 20) for label in _LABELS),

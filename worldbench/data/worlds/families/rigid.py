@@ -11,6 +11,7 @@ from worldbench.data.worlds.scene import Body, Geom, Scene, Vector, vec
 PIECES = ("as_is", "slide", "scale", "swap", "mirror")
 _SCREEN_DISTANCE = 1.75  # metres from the camera's rail to the screen
 _PIECE_DEPTH = 0.35  # y of the piece
+_WAYS = (vec(1, 0, 0), vec(-1, 0, 0), vec(0, 1, 0), vec(0, -1, 0))
 
 
 def _stage(draw: Draw) -> Scene:
@@ -50,7 +51,8 @@ def _piece(draw: Draw, middle: Vector) -> list[Body]:
     apart, behind = float(rng.uniform(0.27, 0.31)), float(rng.uniform(0.2, 0.26))
     sizes = [props.radius(draw, f"piece/{i}", 0.2, 0.25) for i in range(2)]
     turns = rng.uniform(-0.6, 0.6, 2)
-    shift = float(rng.choice([-1.0, 1.0])) * float(rng.uniform(0.36, 0.44))
+    # Across the view or along it: a bag of frames that expects the one does not expect the other.
+    shift = float(rng.uniform(0.36, 0.44)) * _WAYS[int(rng.integers(len(_WAYS)))]
     grow = float(rng.choice([0.62, 1.5]))
     spots = [vec(-apart, behind, 0), vec(apart, -behind, 0)]
     if change == "swap":
@@ -58,7 +60,7 @@ def _piece(draw: Draw, middle: Vector) -> list[Body]:
     elif change == "mirror":
         spots, turns = [vec(-spot[0], spot[1], 0) for spot in spots], -turns
     elif change == "slide":
-        spots = [spot + vec(shift, 0, 0) for spot in spots]
+        spots = [spot + shift for spot in spots]
     bodies = []
     for index, (shape, spot) in enumerate(zip(shapes, spots, strict=True)):
         body = props.thing(

@@ -136,6 +136,30 @@ def render_rgb(
     return _colour_all(tracks, Grid(height, width, supersample), chunk, device, cull=True)
 
 
+def render_depth(
+    track: Track, *, size: Size = None, device: str | torch.device = "cpu"
+) -> Float32[Tensor, "t h w"]:
+    """Renders depth alone: what :func:`render` gives of it, at a tenth of the cost.
+
+    Args:
+        track: What to render.
+        size: As in :func:`render`.
+        device: Where to compute; the result stays there.
+
+    Returns:
+        Depth along the camera's axis, metres.
+
+    Raises:
+        UsageError: As :func:`render`.
+        DataError: As :func:`render`.
+    """
+    height, width = target_size([track], size)
+    check(track)
+    grid, matrix = Grid(height, width, 1), intrinsics(track, height, width)
+    chunks = _chunks(tabulate([track], [matrix]), grid, None, device)
+    return torch.cat([_lay_out(chunk, trace(chunk).depth[None])[..., 0] for chunk in chunks])
+
+
 def _colour_all(
     tracks: Sequence[Track],
     grid: Grid,
