@@ -112,6 +112,7 @@ def test_clips_lie_between_the_first_and_the_last_line_of_their_pose_file(root):
         "test/early@0": 0.25,  # nine lines: one clip of eight frames
         "train/late@0": 1.375,
     }
+    assert list(starts(data)) == sorted(starts(data))
     assert data.clips()[0] == Clip("test/cut@0", "test/cut", "sourceOfCut", "", 0.0)
     assert {clip.cluster for clip in data.clips()[3:]} == {LONG}
     info = data.info
@@ -266,12 +267,19 @@ def test_poses_between_lines_are_interpolated(copy, walk):
     assert focal == pytest.approx([lens[n] for n in nearest])
 
 
-def test_cameras_are_those_of_the_frames_shown_where_the_rates_differ(root, walk):
-    data = source(root, frames=6, fps=3, max_excluded=0.7)
+@pytest.mark.parametrize(
+    ("fps", "expected"),
+    [
+        (3, [0, 3, 5, 8, 11, 13]),  # of times 0, ⅓, ⅔, 1 …
+        (16 / 3, [0, 1, 3, 4, 6, 7]),  # every second time halfway: the earlier frame
+    ],
+)
+def test_cameras_are_those_of_the_frames_shown_where_the_rates_differ(root, walk, fps, expected):
+    data = source(root, frames=6, fps=fps, max_excluded=0.7)
     pictures = data.load(["test/cut@0"])[0].astype(int)
     error = np.abs(pictures[:, None] - fitted(walk)[None].astype(int)).mean(axis=(2, 3, 4))
     shown = error.argmin(axis=1)
-    assert shown.tolist() == [0, 3, 5, 8, 11, 13]  # of times 0, ⅓, ⅔, 1 …
+    assert shown.tolist() == expected
     assert np.abs(data.cameras("test/cut@0").c2w - walk.c2w[shown]).max() < 1e-6
 
 
@@ -548,8 +556,9 @@ def test_links_that_lead_out_of_the_root_are_refused_and_never_an_exclusion(copy
     outside = copy.parent / "outside"
     shutil.move(copy / inside, outside)
     (copy / inside).symlink_to(outside)
-    with pytest.raises(DataError, match="path leaves the data root"):
-        source(copy, max_excluded=1).clips()
+    for ask in (realestate10k, lambda root: source(root, max_excluded=1).clips()):
+        with pytest.raises(DataError, match="path leaves the data root"):
+            ask(copy)
 
 
 def test_paths_that_leave_the_root_are_refused(root, copy):

@@ -9,11 +9,11 @@ from skimage.transform import FundamentalMatrixTransform
 
 from worldbench.errors import DataError
 from worldbench.metrics.epipolar import (
-    estimate_fundamental,
     fundamental,
     sampson_error,
     symmetric_epipolar_distance,
 )
+from worldbench.metrics.epipolar_fit import estimate_fundamental
 
 SIDE = 256
 
@@ -222,6 +222,7 @@ def test_matches_that_leave_the_matrix_undetermined_give_a_status_instead() -> N
         "panned": estimate_fundamental(x_a, x_a + 9 + tiny, 0),
         "rotated": estimate_fundamental(x_a, rotated + tiny, 0),
         "random": estimate_fundamental(x_a[:40], rng.uniform(0, SIDE, (40, 2)), 0),
+        "on a line": estimate_fundamental(x_a * [1, 0], x_a * [1, 0] + 5, 0),
         "few": estimate_fundamental(few.x_a, few.x_b, 0),
         "none": estimate_fundamental(np.zeros((0, 2)), np.zeros((0, 2)), 0),
     }
@@ -231,6 +232,7 @@ def test_matches_that_leave_the_matrix_undetermined_give_a_status_instead() -> N
         "panned": "homography",
         "rotated": "homography",
         "random": "no model",
+        "on a line": "no model",
         "few": "too few matches",
         "none": "too few matches",
     }

@@ -107,12 +107,13 @@ def correspond_tokens(
     centres = _centres(height // patch, width // patch, depth_i.device)
     start = (centres * patch).expand(*depth_i.shape[:-2], -1, -1, -1)
     near = _at(depth_i, start)  # 1/z
-    z = torch.where(near > 0, 1 / near, 1.0)
+    known = near > _EDGE  # by rounding a hole gets a trace of its neighbours
+    z = torch.where(known, 1 / near, 1.0)
     rays = functional.pad(start, (0, 1), value=1.0) @ torch.linalg.inv(intrinsics).T
     pose = relative_pose(c2w_i, c2w_j)[..., None, :, :]
     moved = (rays * z[..., None]) @ pose[..., :3, :3].mT + pose[..., None, :3, 3]
     z = moved[..., 2]
-    ahead = (near > 0) & (z > 0)
+    ahead = known & (z > 0)
     places = (moved @ intrinsics.T)[..., :2] / torch.where(ahead, z, 1.0)[..., None]
     agree = (z - 1 / _at(depth_j, places)).abs() < agreement * z
     places = places / patch

@@ -4,15 +4,10 @@ Cameras are camera-to-world 4×4 matrices, x right, y down, z forward (OpenCV), 
 pixels. Points are (x, y) in pixels; pixel (row i, column j) has its centre at (j + ½, i + ½).
 Formulas are those of Hartley and Zisserman, *Multiple View Geometry*, 2nd edition.
 """
-# ruff: noqa: N803, N806 - K and F are what everyone calls them
+# ruff: noqa: N803 - K and F are what everyone calls them
 
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any, Literal
-
-import cv2
 import numpy as np
-from jaxtyping import Bool, Float, Float64
+from jaxtyping import Float, Float64
 
 from worldbench.errors import DataError
 
@@ -23,10 +18,6 @@ MIN_MATCHES = 10
 """Fewer matches say nothing about a pair of frames (Yu et al. 2023)."""
 
 _FLOAT32 = float(np.finfo(np.float32).eps)
-_EXPLAINED = 0.9
-"""Share of the inliers that a homography must fit to count as an explanation. Measured at a
-tolerance of ½ px: .98 to 1 for a pure rotation, a pan and a frozen frame; .06 to .25 for a stereo
-pair of a motorcycle."""
 
 
 def fundamental(
@@ -73,7 +64,7 @@ def fundamental(
     x, y, z = np.linalg.solve(pose_b[:3, :3], baseline)
     cross = np.array([[0.0, -z, y], [z, 0.0, -x], [-y, x, 0.0]])
     inverse_a, inverse_b = (np.linalg.inv(K.astype(np.float64)) for K in (K_a, K_b))
-    return _unit(inverse_b.T @ cross @ rotation @ inverse_a)
+    return unit(inverse_b.T @ cross @ rotation @ inverse_a)
 
 
 def symmetric_epipolar_distance(F: Matrix, x_a: Points, x_b: Points) -> Float64[np.ndarray, " n"]:
@@ -95,7 +86,9 @@ def symmetric_epipolar_distance(F: Matrix, x_a: Points, x_b: Points) -> Float64[
         DataError: If values are not finite.
     """
     residual, lines_a, lines_b = _residuals(F, x_a, x_b)
-    return residual * (1 / _norms(lines_a[:, :2]) + 1 / _norms(lines_b[:, :2])) / 2
+    distances: Float64[np.ndarray, " n"]
+    distances = residual * (1 / _norms(lines_a[:, :2]) + 1 / _norms(lines_b[:, :2])) / 2
+    return distances
 
 
 def sampson_error(F: Matrix, x_a: Points, x_b: Points) -> Float64[np.ndarray, " n"]:
@@ -116,136 +109,37 @@ def sampson_error(F: Matrix, x_a: Points, x_b: Points) -> Float64[np.ndarray, " 
     """
     residual, lines_a, lines_b = _residuals(F, x_a, x_b)
     gradient = np.concatenate([lines_a[:, :2], lines_b[:, :2]], axis=1)
-    return residual / _norms(gradient)
+    errors: Float64[np.ndarray, " n"] = residual / _norms(gradient)
+    return errors
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class EstimatedFundamental:
-    """A fundamental matrix fitted to matches, if they determine one.
-
-    Attributes:
-        F: The matrix, of Frobenius norm 1; ``None`` unless the status is ``"ok"``.
-        inliers: Matches whose SED is below the tolerance; none without a model.
-        displacement: Their median displacement, pixels; ``None`` without inliers.
-        by_homography: Share of them that a homography fits as closely; ``None`` if not tried.
-        status: ``"ok"``, or what is in the way.
-        reason: The same in words, with numbers; ``None`` if ``"ok"``.
-    """
-
-    F: Matrix | None
-    inliers: Bool[np.ndarray, " n"]
-    displacement: float | None
-    by_homography: float | None
-    status: Literal["ok", "too few matches", "no model", "little parallax", "homography"]
-    reason: str | None
-
-
-def estimate_fundamental(
-    x_a: Points, x_b: Points, seed: int, *, parallax: float = 2.0, tolerance: float = 0.5
-) -> EstimatedFundamental:
-    """Fits F to matches robustly, for real videos without poses (GC-RANSAC, Barath and Matas 2018).
-
-    A video scores well against an F fitted to itself, a frozen one perfectly. So the fit counts
-    only if the inliers move and no homography explains them: otherwise they leave F undetermined,
-    as frozen, panned and purely rotated views of anything do.
-
-    Args:
-        x_a: Points of the first frame, pixels.
-        x_b: Their matches in the second.
-        seed: Of the sampling; equal seeds and matches give equal results.
-        parallax: Smallest median displacement of the inliers, pixels.
-        tolerance: Largest SED of an inlier, and transfer error of a homography's, pixels.
-
-    Returns:
-        The fit with its status.
+def require_finite(x_a: Points, x_b: Points) -> None:
+    """Refuses points that are NaN or infinite.
 
     Raises:
-        DataError: If values are not finite.
+        DataError: If there are any.
     """
-    _checked(x_a, x_b)
-    none, count = np.zeros(len(x_a), dtype=bool), len(x_a)
-    if count < MIN_MATCHES:
-        reason = f"{count} matches, {MIN_MATCHES} needed"
-        return EstimatedFundamental(None, none, None, None, "too few matches", reason)
-    F = _fitted(x_a, x_b, seed, tolerance)
-    if F is None:
-        reason = f"no matrix fits {MIN_MATCHES} of {count} matches within {tolerance:g} px"
-        return EstimatedFundamental(None, none, None, None, "no model", reason)
-    inliers = symmetric_epipolar_distance(F, x_a, x_b) < tolerance
-    a, b = x_a[inliers], x_b[inliers]
-    moved = float(np.median(np.linalg.norm(a - b, axis=1)))
-    if moved < parallax:
-        reason = f"inliers move by {moved:.2g} px in the median, {parallax:g} needed"
-        return EstimatedFundamental(None, inliers, moved, None, "little parallax", reason)
-    share = _fitted_by_homography(a, b, seed, tolerance)
-    if share >= _EXPLAINED:
-        reason = f"a homography fits {share:.0%} of the inliers within {tolerance:g} px"
-        return EstimatedFundamental(None, inliers, moved, share, "homography", reason)
-    return EstimatedFundamental(_unit(F), inliers, moved, share, "ok", None)
+    if not (np.isfinite(x_a).all() and np.isfinite(x_b).all()):
+        raise DataError("points of matches are not finite", accepted="finite pixels")
 
 
-def _fitted(x_a: Points, x_b: Points, seed: int, tolerance: float) -> Matrix | None:
-    F = _robust(cv2.findFundamentalMat, x_a, x_b, seed, tolerance)
-    inliers = F is not None and symmetric_epipolar_distance(F, x_a, x_b) < tolerance
-    if F is None or np.sum(inliers) < MIN_MATCHES:
-        return None
-    # Once more to all inliers. In 20 scenes of 160 matches (.1 px of noise) and 40 random ones, 5
-    # seeds each, exact points lay at most .05 px from their lines in the median; .18 px without
-    # this step, .19 px with USAC_MAGSAC.
-    again, _ = cv2.findFundamentalMat(x_a[inliers], x_b[inliers], cv2.FM_8POINT)
-    if again is None:  # as of a frozen pair, which leaves nothing to solve
-        return F
-    kept = symmetric_epipolar_distance(again, x_a, x_b) < tolerance
-    return again if kept.sum() >= np.sum(inliers) else F
-
-
-def _fitted_by_homography(x_a: Points, x_b: Points, seed: int, tolerance: float) -> float:
-    homography = _robust(cv2.findHomography, x_a, x_b, seed, tolerance)
-    if homography is None:
-        return 0.0
-    moved = cv2.perspectiveTransform(x_a[:, None], homography)[:, 0]
-    return float(np.mean(np.linalg.norm(moved - x_b, axis=1) < tolerance))
-
-
-def _robust(
-    fit: Callable[..., Any], x_a: Points, x_b: Points, seed: int, tolerance: float
-) -> Matrix | None:
-    # OpenCV's preset USAC_ACCURATE with a seed.
-    options = cv2.UsacParams()
-    options.threshold, options.confidence, options.maxIterations = tolerance, 0.9999, 10_000
-    options.sampler, options.score = cv2.SAMPLING_UNIFORM, cv2.SCORE_METHOD_MSAC
-    options.loMethod, options.loIterations, options.loSampleSize = cv2.LOCAL_OPTIM_GC, 10, 50
-    options.final_polisher, options.final_polisher_iterations = cv2.LSQ_POLISHER, 10
-    options.randomGeneratorState, options.isParallel = seed, False
-    try:
-        model, _ = fit(x_a, x_b, options)
-    except cv2.error as error:
-        if "model.empty()" in str(error):  # OpenCV 5 polishes the model that it did not find
-            return None
-        raise
-    return None if model is None or model.shape != (3, 3) else model.astype(np.float64)
+def unit(F: Matrix) -> Matrix:
+    """Scales a matrix to Frobenius norm 1."""
+    scaled: Matrix = F / np.linalg.norm(F)
+    return scaled
 
 
 def _residuals(
     F: Matrix, x_a: Points, x_b: Points
 ) -> tuple[Float64[np.ndarray, " n"], Float64[np.ndarray, "n 3"], Float64[np.ndarray, "n 3"]]:
     """|x_bᵀ F x_a|, and the epipolar lines in the first and in the second frame."""
-    _checked(x_a, x_b)
+    require_finite(x_a, x_b)
     a, b = (np.concatenate([x, np.ones((len(x), 1))], axis=1) for x in (x_a, x_b))
     lines_a, lines_b = b @ F, a @ F.T
     return np.abs((b * lines_b).sum(axis=1)), lines_a, lines_b
 
 
-def _checked(x_a: Points, x_b: Points) -> None:
-    if not (np.isfinite(x_a).all() and np.isfinite(x_b).all()):
-        raise DataError("points of matches are not finite", accepted="finite pixels")
-
-
 def _norms(rows: Float64[np.ndarray, "n k"]) -> Float64[np.ndarray, " n"]:
-    norms = np.linalg.norm(rows, axis=1)
-    return np.where(norms > 0, norms, np.inf)  # any point is on the line that an epipole lacks
-
-
-def _unit(F: Matrix) -> Matrix:
-    unit: Matrix = F / np.linalg.norm(F)
-    return unit
+    norms: Float64[np.ndarray, " n"] = np.linalg.norm(rows, axis=1)
+    norms[norms == 0] = np.inf  # of an epipole, which has no line: no point is off it
+    return norms

@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 from jaxtyping import Bool, Float32, Int64, UInt8
 
-from worldbench.errors import DataError, UsageError
+from worldbench.errors import UsageError
 from worldbench.metrics.epipolar import MIN_MATCHES, Matrix, Points, symmetric_epipolar_distance
 
 THRESHOLDS = (0.5, 1.0, 2.0, 4.0, 8.0)
@@ -45,9 +45,6 @@ def matches(
     Returns:
         Points of the first frame and their matches in the second, in pixels; pixel (row i,
         column j) has its centre at (j + ½, i + ½).
-
-    Raises:
-        DataError: If a frame is not 8-bit RGB.
     """
     (x_a, features_a), (x_b, features_b) = _keypoints(frame_a), _keypoints(frame_b)
     if min(len(x_a), len(x_b)) < 2:  # the ratio test needs a second nearest
@@ -73,12 +70,6 @@ def _nearest(
 def _keypoints(
     frame: UInt8[np.ndarray, "h w 3"],
 ) -> tuple[Points, Float32[np.ndarray, "n 128"]]:
-    if frame.dtype != np.uint8 or frame.ndim != 3 or frame.shape[-1] != 3:
-        raise DataError(
-            "keypoints are of 8-bit RGB frames",
-            seen=f"{frame.dtype} {list(frame.shape)}",
-            accepted="uint8 [h, w, 3]",
-        )
     # Without the precise upscaling OpenCV places every keypoint ¼ px too far right and down.
     sift = cv2.SIFT.create(contrastThreshold=_CONTRAST, enable_precise_upscale=True)
     found, features = sift.detectAndCompute(cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY), None)
@@ -168,7 +159,7 @@ def tsed(pairs: Sequence[Pair], thresholds: Sequence[float] = THRESHOLDS) -> Tse
     if no pair at all can be measured is there a status instead of a share.
 
     Args:
-        pairs: Usually the neighbouring frames of a clip.
+        pairs: Of frames of a clip: neighbours in the paper; farther apart the floor is lower.
         thresholds: Pixels at 256-equivalent: × min(h, w) / 256 in those of the frame.
 
     Returns:

@@ -9,7 +9,7 @@ from jaxtyping import Bool, Float, Float64
 from torch import Tensor
 
 from worldbench.metrics.reprojection import fit_path_speed, masked_ncc, token_cosine, warp
-from worldbench.suites.view_geometry import SPEEDS, View
+from worldbench.suites.view_geometry import SPEEDS, TOKENS_MOVED, View
 
 PIXELS, LATENTS = "pixels", "latents"
 """What is compared: frames by normalised cross-correlation, or latents by their cosine."""
@@ -47,6 +47,7 @@ class Footage:
         futures: Grids of each future by name, several samples of each.
         frames: The frame of each grid of a future.
         compare: How grids are compared.
+        parallax: Cells by which what is compared must have moved.
     """
 
     view: View
@@ -56,33 +57,28 @@ class Footage:
     futures: Mapping[str, Float[Tensor, "_ f c h w"]]
     frames: Sequence[int]
     compare: Compare
+    parallax: float
 
     def by_gap(self) -> dict[int, dict[str, float]]:
-        """Returns the mean similarity of each future by gap, in frames, over the pairs that count.
+        """Returns the similarity of each future by gap in frames, where there is one.
 
-        Anchors are the first, middle and last grid of the context. A pair counts where enough is
-        seen again and every future says something of it, so all are measured on the same pairs.
+        The anchor is the last grid of the context: seen from an earlier one much is displaced, and
+        a copy of the last is hardly out of date. A gap counts where enough is seen again and every
+        future says something of it, so all are measured on the same pairs.
         """
-        last = len(self.seen) - 1
-        anchors = sorted({0, last // 2, last})
-        pairs = [(a, f) for a in anchors for f in range(len(self.frames))]
         again = self.view.again(
-            [self.seen[a] for a, _ in pairs], [self.frames[f] for _, f in pairs], self.patch
+            [self.seen[-1]] * len(self.frames), list(self.frames), self.patch, self.parallax
         )
-        found: dict[int, list[dict[str, float]]] = {}
-        for (a, f), places, mask in zip(pairs, again.places, again.mask, strict=True):
+        found: dict[int, dict[str, float]] = {}
+        for f, (places, mask) in enumerate(zip(again.places, again.mask, strict=True)):
             told = {
-                name: self._mean(future[:, f], self.real[a], places, mask)
+                name: self._mean(future[:, f], self.real[-1], places, mask)
                 for name, future in self.futures.items()
             }
             known = {name: value for name, value in told.items() if value is not None}
             if len(known) == len(self.futures):
-                found.setdefault(self.frames[f] - self.seen[a], []).append(known)
-        return {
-            gap: {name: float(np.mean([each[name] for each in some])) for name in self.futures}
-            | {"pairs": float(len(some))}
-            for gap, some in sorted(found.items())
-        }
+                found[self.frames[f] - self.seen[-1]] = known
+        return found
 
     def speed(self, name: str) -> float | None:
         """Returns the speed along the camera's path that a future fits best, seen from the context.
@@ -137,4 +133,5 @@ def latent_footage(
         {name: future.permute(0, 1, 4, 2, 3) for name, future in futures.items()},
         [(len(context) + i) * stride for i in range(steps)],
         compare_latents(real.mean(dim=0)),
+        TOKENS_MOVED,
     )

@@ -2,8 +2,8 @@
 
 Fitted on latents of real futures of training views, each future encoded alone, never on rollouts
 and never on what is scored. Depth: from each token, by how much the logarithm of the depth at its
-patch's centre differs from what is usual at its place, so that errors are factors. Pose: from coarse grids of two latent steps, rotation vector and
-translation from one to the other.
+patch's centre differs from what is usual at its place, so that errors are factors. Pose: from
+coarse grids of two latent steps, rotation vector and translation from one to the other.
 """
 
 from collections.abc import Sequence

@@ -102,7 +102,7 @@ class ViewReader:
 
     def _foreseen(
         self, adapter: Adapter, context: Float[Tensor, "n c 3 h w"], cut: Cut
-    ) -> Float[Tensor, "n f h w d"] | None:
+    ) -> Float[Tensor, "n steps rows columns d"] | None:
         """Returns latents that are foreseen, of adapters that foresee nothing else."""
         if isinstance(adapter, Generates) or not (
             isinstance(adapter, Predicts) and isinstance(adapter, Encodes)
@@ -116,7 +116,7 @@ class ViewReader:
 
     def _encoded(
         self, adapter: Adapter, video: Float[Tensor, "n f 3 h w"]
-    ) -> Float[Tensor, "n f2 h2 w2 d"]:
+    ) -> Float[Tensor, "n steps rows columns d"]:
         assert isinstance(adapter, Encodes)
         with torch.inference_mode(), self.asking.setting.autocast():
             latents = adapter.encode(video.clone())
@@ -126,7 +126,7 @@ class ViewReader:
 
     def _tokens(
         self, adapter: Adapter, space: str, video: Float[Tensor, "n f 3 h w"]
-    ) -> Float[Tensor, "n f2 h2 w2 d"]:
+    ) -> Float[Tensor, "n steps rows columns d"]:
         if space == OWN:
             return self._encoded(adapter, video)
         maps = operators.feature_maps(video)

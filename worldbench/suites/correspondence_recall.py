@@ -32,7 +32,7 @@ def recall_by_angle(view: View, tokens: Float[Tensor, "s h w d"], stride: int) -
     if not pairs:
         return []
     one, other = ([pair[k] * stride for pair in pairs] for k in range(2))
-    again = view.again(one, other, view.size[0] // rows, parallax=0.0)
+    again = view.again(one, other, view.size[0] // rows, 0.0)
     angles = view_angles(view.cameras, one, other)
     flat = tokens.flatten(1, 2).double()
     centred = torch.nn.functional.normalize(flat - flat.mean(dim=(0, 1)), dim=-1)

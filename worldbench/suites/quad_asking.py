@@ -3,7 +3,7 @@
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -19,6 +19,7 @@ from worldbench.suites.quad_trials import Cut, cut_of, no_context, quad_clips
 from worldbench.suites.surprise import SAMPLE_DISTANCE, Asking, operators_of
 
 
+@runtime_checkable
 class Reader(Protocol):
     """Reads rollouts of quads' contexts."""
 

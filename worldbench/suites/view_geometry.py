@@ -15,15 +15,17 @@ from worldbench.data.worlds.pictures.render import render_depth
 from worldbench.data.worlds.track import Track
 from worldbench.metrics.correspondence import Correspondence, correspond_tokens
 
-PARALLAX = 2.0
-"""Pixels, or tokens, by which what is compared must have moved."""
+PIXELS_MOVED, TOKENS_MOVED = 2.0, 1.0
+"""Pixels, or tokens, by which what is compared must have moved. In a grid of 8 × 8 hardly anything
+moves by two tokens and stays in view; what moves by one is in another token all the same."""
 
 SPEEDS = (0.0, 0.25, 0.5, 0.75, 1.0, 1.25, 1.5, 2.0)
 """Speeds along the camera's path at which a rollout is tried on; 1 is the true one."""
 
 RULES: dict[str, Any] = {
-    "anchors": "first, middle and last frame of the context",
-    "parallax": PARALLAX,
+    "anchor": "last frame of the context",
+    "pixels_moved": PIXELS_MOVED,
+    "tokens_moved": TOKENS_MOVED,
     "agreement": 0.03,
     "speeds": list(SPEEDS),
 }
@@ -60,7 +62,7 @@ class View:
         return torch.from_numpy(self.track.camera_c2w).double().to(self.device)
 
     def again(
-        self, frames: list[int], others: list[int], patch: int, *, parallax: float = PARALLAX
+        self, frames: list[int], others: list[int], patch: int, parallax: float
     ) -> Correspondence:
         """Returns where what frames show is seen in other frames, pair by pair.
 

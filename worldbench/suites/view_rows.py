@@ -1,7 +1,6 @@
 """What is measured of one view: of frames, of latents, of what is read off them."""
 
 from dataclasses import dataclass
-from itertools import pairwise
 
 import numpy as np
 import torch
@@ -17,9 +16,9 @@ from worldbench.suites.anchored import LATENTS, PIXELS, Footage, compare_pixels,
 from worldbench.suites.consistency3d import CONTEXT
 from worldbench.suites.consistency3d_readout import Future, GeometryReadout
 from worldbench.suites.surprise import last_context
-from worldbench.suites.view_geometry import View
+from worldbench.suites.view_geometry import PIXELS_MOVED, View
 
-_EVERY = 2
+_APART = 4
 """Frames between those of a pair of TSED: neighbours hardly move, and who stays still passes."""
 
 
@@ -56,7 +55,8 @@ def pixel_rows(
     frames = list(range(cut.context, cut.context + cut.horizon))
     floor = context[-1:].expand_as(future)
     futures = {"model": rolled, "floor": floor[None], "ceiling": future[None]}
-    footage = Footage(view, 1, context, list(range(cut.context)), futures, frames, compare_pixels)
+    seen = list(range(cut.context))
+    footage = Footage(view, 1, context, seen, futures, frames, compare_pixels, PIXELS_MOVED)
     return [*_anchored_rows(footage, PIXELS), _tsed_row(view, context[-1], rolled[0], future, cut)]
 
 
@@ -92,11 +92,10 @@ def _tsed_row(
     """Returns TSED of pairs of frames, the last of the context among them, of the first sample."""
     found: Row = {"role": "tsed"}
     for name, foreseen in (("model", rolled), ("ceiling", future)):
-        shown = to_pixels(torch.cat([last[None], foreseen]))[::_EVERY]
-        at = list(range(cut.context - 1, cut.context + cut.horizon, _EVERY))
+        shown = to_pixels(torch.cat([last[None], foreseen]))
         pairs = [
-            _pair(view, one, other, frames)
-            for (one, other), frames in zip(pairwise(shown), pairwise(at), strict=True)
+            _pair(view, shown[i], shown[i + _APART], cut.context - 1 + i)
+            for i in range(len(shown) - _APART)
         ]
         told = tsed(pairs)
         found |= _told(name, told)
@@ -118,10 +117,10 @@ def _pair(
     view: View,
     one: UInt8[np.ndarray, "h w 3"],
     other: UInt8[np.ndarray, "h w 3"],
-    frames: tuple[int, int],
+    frame: int,
 ) -> Pair:
     matrix = view.intrinsics.cpu().numpy()
-    poses = [view.cameras[frame].cpu().numpy() for frame in frames]
+    poses = [view.cameras[at].cpu().numpy() for at in (frame, frame + _APART)]
     x_a, x_b = matches(one, other)
     return Pair(x_a, x_b, fundamental(matrix, poses[0], matrix, poses[1]), view.size)
 
@@ -131,7 +130,7 @@ def _told(name: str, told: Tsed) -> Row:
     curve = zip(told.thresholds, shares, strict=True)
     return {
         **{f"{name}.{threshold:g}": share for threshold, share in curve},
-        f"{name}.enough": told.enough / told.pairs,
+        f"{name}.enough": told.enough / told.pairs if told.pairs else None,
         f"{name}.status": told.status,
     }
 
