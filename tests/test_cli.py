@@ -170,6 +170,7 @@ def test_options_of_a_training_are_frozen() -> None:
         "log_every": 50,
         "heldout_every": 2000,
         "checkpoint_every": 1000,
+        "keep_weights": False,
     }
 
 
@@ -188,9 +189,12 @@ def test_names_that_come_with_the_package_are_frozen(capsys: Said) -> None:
     assert {"copy_last", "context_mean", "linear_flow", "real_future", "video_folder"} <= set(
         listed["adapter"]
     )
-    assert set(listed["suite"]) == {"video_distance", "permanence", "intphys", "intphys2"}
+    assert set(listed["suite"]) == {
+        *("consistency3d", "intphys", "intphys2", "permanence", "video_distance")
+    }
     assert "dit" in listed["model"]
     layouts = {"folder", "class_folders", "kinetics", "path_label", "ssv2", "intphys", "intphys2"}
+    layouts |= {"realestate10k"}
     assert set(listed["data"]) == layouts | set(SETS)
 
 

@@ -2,6 +2,8 @@
 
 import functools
 from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import cv2
@@ -21,12 +23,18 @@ from quad_adapters import (
     key,
 )
 from quad_bench import CPU, SETTING, clips_of, part_of
+from scipy.spatial.transform import Rotation
 from torch import Tensor
 from torch.nn.functional import interpolate
 
 import worldbench.suites.consistency3d_views as views_module
 from worldbench.adapter import Latents
 from worldbench.adapters.still import CopyLast
+from worldbench.data.real import VideoData
+from worldbench.data.realestate10k import RealEstateData
+from worldbench.data.source import ClipSource
+from worldbench.data.video import encode
+from worldbench.data.worlds import SceneSpec, simulate
 from worldbench.data.worlds.data import WorldData
 from worldbench.data.worlds.pictures.render import render
 from worldbench.errors import DataError, UsageError
@@ -56,8 +64,6 @@ def views(each: int = 2) -> WorldData:
     names |= {f"{family}/train/{i:04d}" for family in VIEWS for i in range(4)}
     quad = next(q for q in whole.content.quads if q.condition == "occluded")
     data = part_of("consistency3d_quick", lambda one: one.id == quad.id)
-    from dataclasses import replace
-
     clips = tuple(c for c in whole.content.clips if c.id in names or c.id in quad.clips)
     content = replace(whole.content, clips=clips, quads=(quad,))
     train = WorldData("consistency3d_quick", "train", workers=1)
@@ -456,6 +462,69 @@ def _with_one_view(data: WorldData) -> WorldData:
     alone.__dict__["_loaded"] = (whole.content, None)
     alone.__dict__["train"] = None
     return alone
+
+
+# Real views
+
+
+@pytest.fixture(scope="module")
+def walk(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A walk round a scene, in the layout of RealEstate10K and as a mere video."""
+    root = tmp_path_factory.mktemp("walk")
+    track = simulate(SceneSpec("static_orbit", seed=5, frames=16, fps=8, size=(128, 128)))
+    seen = render(track)
+    for folder in ("videos", "test"):
+        (root / folder).mkdir()
+    encode(root / "videos" / "a.mp4", seen.rgb.numpy(), 8)
+    lens = seen.K.double().numpy()[[0, 1, 0, 1], [0, 1, 2, 2]] / 128
+    cameras = track.camera_c2w.astype(np.float64)
+    cameras[:, :3, :3] = Rotation.from_matrix(cameras[:, :3, :3]).as_matrix()
+    lines = [
+        " ".join(map(str, [125_000 * t, *lens, 0, 0, *np.linalg.inv(c2w)[:3].ravel()]))
+        for t, c2w in enumerate(cameras)
+    ]
+    text = "\n".join(["https://www.youtube.com/watch?v=abcdefghijk", *lines]) + "\n"
+    (root / "test" / "a.txt").write_text(text)
+    return root
+
+
+def real(data: ClipSource, adapter: Any) -> Summary:
+    rows = rows_of(adapter, data, SUITE.trials(data))  # type: ignore[arg-type]
+    return SUITE.scorer(data, SETTING).summarise(rows)
+
+
+def test_videos_with_cameras_are_held_to_them(walk: Path) -> None:
+    data = RealEstateData("walk", str(walk), "test", frames=16, fps=8, size=(128, 128))
+    found = real(data, CopyLast())
+    assert [t.factors for t in SUITE.trials(data)] == [{"view": "posed"}]
+    told = {"threshold": 2.0}
+    assert metric(found, "tsed", future="ceiling", **told).value == 1.0
+    assert metric(found, "tsed", future="model", **told).value is not None
+    assert found.metrics[0].status == "skipped"
+    assert "no matched quads" in str(found.metrics[0].reason)
+
+
+def test_videos_without_cameras_are_held_to_what_their_matches_say(walk: Path) -> None:
+    data = VideoData("walk", str(walk / "videos"), frames=16, fps=8, size=(128, 128))
+    found = real(data, CopyLast())
+    assert [t.factors for t in SUITE.trials(data)] == [{"view": "unposed"}]
+    told = {"threshold": 2.0}
+    # A frozen video agrees with itself: the gate on parallax makes that no score.
+    assert metric(found, "tsed", future="model", **told).status == "skipped"
+    assert (metric(found, "tsed", future="ceiling", **told).value or 0) > 0.5
+    row = next(row for row in found.rows if row["role"] == "tsed")
+    assert row["model.status"] == "no geometry"
+
+
+def test_of_real_views_latents_say_nothing(walk: Path) -> None:
+    data = VideoData("walk", str(walk / "videos"), frames=16, fps=8, size=(64, 64))
+    rows = rows_of(CopiesLatents("copies"), data, SUITE.trials(data))  # type: ignore[arg-type]
+    assert "generates no pixels" in rows[0]["reason"]
+
+
+def test_a_set_of_the_worlds_without_quads_is_refused() -> None:
+    with pytest.raises(UsageError, match="matched quads"):
+        SUITE.trials(WorldData("worlds", workers=1))
 
 
 @pytest.mark.parametrize("option", ["views", "secondary"])

@@ -10,13 +10,14 @@ and of the camera's motion can be read off latents, foreseen or real?
 from typing import Any, ClassVar
 
 from worldbench import trivial_scorers
-from worldbench.data.source import ClipSource
+from worldbench.data.source import Clip, ClipSource
 from worldbench.data.worlds.content import AFTER
 from worldbench.options import at_least
 from worldbench.schema import AdapterCard, Trial
 from worldbench.suite import Scorer, Setting
 from worldbench.suites import surprise
-from worldbench.suites.quad_trials import entries_of, quad_source, trial_of
+from worldbench.suites.quad_trials import QuadSource, entries_of, quad_source, trial_of
+from worldbench.suites.view_families import POSED, UNPOSED, PosedSource
 
 HEADLINE = {"condition": "occluded", "hide": "screen"}
 """The quads that count: the piece is seen from one side of the screen, then from the other. Where
@@ -35,7 +36,7 @@ class Consistency3D:
 
     Args:
         samples: Rollouts per context.
-        views: How many views of each family are rolled out; all if None, none if 0.
+        views: How many views of each family, or real clips, are rolled out; all if None.
         secondary: How many of the headline quads the other operators are asked about, likewise.
 
     Raises:
@@ -72,15 +73,19 @@ class Consistency3D:
     def trials(self, data: ClipSource) -> list[Trial]:
         """Lists the quads of the data and then its views, in the set's order.
 
+        Data of any other kind has views alone: every clip, with cameras or without.
+
         Raises:
-            UsageError: If the data holds no quads.
+            UsageError: If the data is a set of the worlds without quads.
         """
-        source = quad_source(data, self.name)
-        quads = [trial_of(entry) for entry in entries_of(source)]
+        if not isinstance(data, QuadSource):
+            family = POSED if isinstance(data, PosedSource) else UNPOSED
+            return [_view(clip, family) for clip in data.clips()[: self.views]]
+        quads = [trial_of(entry) for entry in entries_of(quad_source(data, self.name))]
         views: list[Trial] = []
         for family in VIEWS:
-            clips = [clip for clip in source.clips() if clip.id.startswith(f"{family}/")]
-            views += [_view(clip.id, clip.cluster, family) for clip in clips[: self.views]]
+            clips = [clip for clip in data.clips() if clip.id.startswith(f"{family}/")]
+            views += [_view(clip, family) for clip in clips[: self.views]]
         return quads + views
 
     def protocol(self, data: ClipSource) -> dict[str, Any]:
@@ -108,7 +113,7 @@ class Consistency3D:
         """Makes what asks and counts; read-outs are fitted when the first view is read."""
         from worldbench.suites.consistency3d_scorer import Consistency3DScorer
 
-        return Consistency3DScorer.load(self, quad_source(data, self.name), setting)
+        return Consistency3DScorer.load(self, data, setting)
 
 
 def is_headline(trial: Trial) -> bool:
@@ -121,5 +126,5 @@ def is_view(trial: Trial) -> bool:
     return "view" in trial.factors
 
 
-def _view(clip_id: str, cluster: str, family: str) -> Trial:
-    return Trial(clip_id, cluster, (clip_id,), {"view": family})
+def _view(clip: Clip, family: str) -> Trial:
+    return Trial(clip.id, clip.cluster, (clip.id,), {"view": family})

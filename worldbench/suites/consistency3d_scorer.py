@@ -11,6 +11,7 @@ from jaxtyping import UInt8
 
 from worldbench.adapter import Adapter, Generates
 from worldbench.batches import to_pixels
+from worldbench.data.source import ClipSource
 from worldbench.schema import AdapterCard, Trial
 from worldbench.suite import Batch, Row, Setting, Summary
 from worldbench.suites.consistency3d import is_headline, is_view
@@ -18,6 +19,7 @@ from worldbench.suites.consistency3d_summary import summarise
 from worldbench.suites.consistency3d_views import ViewReader, looks_at_views
 from worldbench.suites.quad_asking import QuadAsker, first
 from worldbench.suites.quad_trials import QuadSource
+from worldbench.suites.real_views import RealViewReader
 from worldbench.suites.surprise import Asking
 from worldbench.suites.view_rows import view_cut
 
@@ -31,29 +33,32 @@ class Consistency3DScorer:
 
     Attributes:
         suite: Its options.
-        data: The quads and views, and their truth.
+        data: The quads and views.
         trials: All trials, by id.
         quads: Asks about quads.
         views: Asks about views.
     """
 
     suite: "Consistency3D"
-    data: QuadSource
+    data: ClipSource
     trials: Mapping[str, Trial]
     quads: QuadAsker
-    views: ViewReader
+    views: ViewReader | RealViewReader
 
     @classmethod
     def load(
-        cls, suite: "Consistency3D", data: QuadSource, setting: Setting
+        cls, suite: "Consistency3D", data: ClipSource, setting: Setting
     ) -> "Consistency3DScorer":
         """Lists the trials; nothing is computed yet."""
         trials = {trial.id: trial for trial in suite.trials(data)}
         counted = [trial.id for trial in trials.values() if is_headline(trial)]
         asking = Asking(setting, suite.samples)
         wider = first(counted, suite.secondary)
-        quads = QuadAsker(data.frames, asking, is_headline, "rigidity_accuracy", wider)
-        return cls(suite, data, trials, quads, ViewReader(data, asking))
+        frames = int(data.protocol["frames"])
+        quads = QuadAsker(frames, asking, is_headline, "rigidity_accuracy", wider)
+        if isinstance(data, QuadSource):
+            return cls(suite, data, trials, quads, ViewReader(data, asking))
+        return cls(suite, data, trials, quads, RealViewReader(data, asking))
 
     def score(self, adapter: Adapter, batch: Batch) -> list[Row]:
         """Asks about a batch; rows in the order of the trials.
@@ -71,9 +76,9 @@ class Consistency3DScorer:
         return rows
 
     def _views(self, adapter: Adapter, batch: Batch) -> list[Row]:
-        cut = view_cut(adapter.card, self.data.frames)
-        if cut is None or not looks_at_views(adapter.card):
-            why = _why_not(adapter.card, legal=cut is not None)
+        cut, real = view_cut(adapter.card, self.quads.frames), not isinstance(self.data, QuadSource)
+        if cut is None or not looks_at_views(adapter.card, real=real):
+            why = _why_not(adapter.card, legal=cut is not None, real=real)
             return [
                 {"trial": t.id, "cluster": t.cluster, "role": "skipped", "reason": why}
                 for t in batch.trials
@@ -89,7 +94,7 @@ class Consistency3DScorer:
         """Returns quads as ``permanence`` shows them, and views beside their rollouts."""
         shown: dict[str, UInt8[np.ndarray, "t h w 3"]] = {}
         for i, trial in enumerate(batch.trials):
-            cut = view_cut(adapter.card, self.data.frames)
+            cut = view_cut(adapter.card, self.quads.frames)
             if not is_view(trial):
                 shown |= self.quads.examples(adapter, batch[i : i + 1])
             elif cut is not None and isinstance(adapter, Generates):
@@ -101,7 +106,9 @@ class Consistency3DScorer:
         return shown
 
 
-def _why_not(card: AdapterCard, *, legal: bool) -> str:
+def _why_not(card: AdapterCard, *, legal: bool, real: bool) -> str:
     if not legal:
         return f"no context that is legal for {card.name} leaves a future"
+    if real:
+        return f"{card.name} generates no pixels: of real views nothing else is measured"
     return f"{card.name} neither generates nor encodes: there is no view to look at"

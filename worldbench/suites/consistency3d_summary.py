@@ -13,6 +13,7 @@ from worldbench.suites.consistency3d import HEADLINE, is_headline
 from worldbench.suites.correspondence_recall import ANGLES
 from worldbench.suites.means import mean_of, skill_between
 from worldbench.suites.quad_summary import QuadRows
+from worldbench.suites.view_families import POSED, UNPOSED
 
 FACTORS = ("hidden", "objects", "distribution")
 """What the headline is broken down by beside the violation; ``hidden`` in frames."""
@@ -22,7 +23,7 @@ FUTURES = ("model", "floor", "ceiling")
 _OUTSIDE: dict[str, Scalar] = {"condition": "occluded", "hide": "outside"}
 """Where the camera turns away and comes back: a memory of frames is enough."""
 
-TURNING = ("static_orbit",)
+TURNING = ("static_orbit", POSED, UNPOSED)
 """Views that TSED is taken over: while a camera does not turn, a video that stays still satisfies
 epipolar geometry exactly (x ↦ x lies on every line through the epipole)."""
 
@@ -48,7 +49,7 @@ def _quads(by_role: Mapping[str, list[Row]], trials: Mapping[str, Trial]) -> lis
     asked = [*by_role.get("rollout", []), *by_role.get("surprise", [])]
     skipped = [row for row in by_role.get("skipped", []) if "view" not in _factors(row, trials)]
     if not asked:
-        first = str(skipped[0]["reason"]) if skipped else "there are no trials"
+        first = str(skipped[0]["reason"]) if skipped else "the data has no matched quads"
         return [
             MetricResult(
                 name="rigidity_accuracy",

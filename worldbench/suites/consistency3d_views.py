@@ -191,6 +191,7 @@ def spaces_of(card: AdapterCard) -> tuple[str, ...]:
     return (*own, SHARED) if "generates" in able else own
 
 
-def looks_at_views(card: AdapterCard) -> bool:
-    """Says whether views can be put to an adapter: it makes pixels, or latents of its own."""
-    return bool({"generates", "encodes"} & set(card.capabilities))
+def looks_at_views(card: AdapterCard, *, real: bool) -> bool:
+    """Says whether views can be put to an adapter: it makes pixels, or latents of known views."""
+    enough = {"generates"} if real else {"generates", "encodes"}
+    return bool(enough & set(card.capabilities))

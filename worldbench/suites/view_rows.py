@@ -2,24 +2,18 @@
 
 from dataclasses import dataclass
 
-import numpy as np
-import torch
-from jaxtyping import Float, UInt8
+from jaxtyping import Float
 from torch import Tensor
 
-from worldbench.batches import to_pixels
-from worldbench.metrics.epipolar import fundamental, sampson_error
-from worldbench.metrics.tsed import THRESHOLDS, Pair, Tsed, matches, tsed
+from worldbench.metrics.epipolar import Matrix, Points, fundamental
 from worldbench.schema import AdapterCard
 from worldbench.suite import Row
 from worldbench.suites.anchored import LATENTS, PIXELS, Footage, compare_pixels, latent_footage
 from worldbench.suites.consistency3d import CONTEXT
 from worldbench.suites.consistency3d_readout import Future, GeometryReadout
+from worldbench.suites.epipolar_rows import Fundamental, tsed_row
 from worldbench.suites.surprise import last_context
 from worldbench.suites.view_geometry import PIXELS_MOVED, View
-
-_APART = 4
-"""Frames between those of a pair of TSED: neighbours hardly move, and who stays still passes."""
 
 
 @dataclass(frozen=True)
@@ -57,7 +51,8 @@ def pixel_rows(
     futures = {"model": rolled, "floor": floor[None], "ceiling": future[None]}
     seen = list(range(cut.context))
     footage = Footage(view, 1, context, seen, futures, frames, compare_pixels, PIXELS_MOVED)
-    return [*_anchored_rows(footage, PIXELS), _tsed_row(view, context[-1], rolled[0], future, cut)]
+    epipolar = tsed_row(_known(view), context[-1], rolled[0], future, seen[-1])
+    return [*_anchored_rows(footage, PIXELS), epipolar]
 
 
 def latent_rows(
@@ -82,59 +77,6 @@ def _anchored_rows(footage: Footage, school: str) -> list[Row]:
     return [*rows, {"role": "path", "space": school, **speeds}]
 
 
-def _tsed_row(
-    view: View,
-    last: Float[Tensor, "3 h w"],
-    rolled: Float[Tensor, "f 3 h w"],
-    future: Float[Tensor, "f 3 h w"],
-    cut: Cut,
-) -> Row:
-    """Returns TSED of pairs of frames, the last of the context among them, of the first sample."""
-    found: Row = {"role": "tsed"}
-    for name, foreseen in (("model", rolled), ("ceiling", future)):
-        shown = to_pixels(torch.cat([last[None], foreseen]))
-        pairs = [
-            _pair(view, shown[i], shown[i + _APART], cut.context - 1 + i)
-            for i in range(len(shown) - _APART)
-        ]
-        told = tsed(pairs)
-        found |= _told(name, told)
-        errors = [
-            float(np.median(sampson_error(pair.F, pair.x_a, pair.x_b))) / pair.unit
-            for pair in pairs
-            if pair.F is not None and pair.enough
-        ]
-        found[f"{name}.sampson"] = float(np.median(errors)) if errors else None
-        if name == "ceiling" and told.frozen is not None:
-            found |= {
-                f"floor.{threshold:g}": share
-                for threshold, share in zip(told.thresholds, told.frozen, strict=True)
-            }
-    return found
-
-
-def _pair(
-    view: View,
-    one: UInt8[np.ndarray, "h w 3"],
-    other: UInt8[np.ndarray, "h w 3"],
-    frame: int,
-) -> Pair:
-    matrix = view.intrinsics.cpu().numpy()
-    poses = [view.cameras[at].cpu().numpy() for at in (frame, frame + _APART)]
-    x_a, x_b = matches(one, other)
-    return Pair(x_a, x_b, fundamental(matrix, poses[0], matrix, poses[1]), view.size)
-
-
-def _told(name: str, told: Tsed) -> Row:
-    shares = told.consistent if told.consistent is not None else [None] * len(THRESHOLDS)
-    curve = zip(told.thresholds, shares, strict=True)
-    return {
-        **{f"{name}.{threshold:g}": share for threshold, share in curve},
-        f"{name}.enough": told.enough / told.pairs if told.pairs else None,
-        f"{name}.status": told.status,
-    }
-
-
 def geometry_rows(
     readout: GeometryReadout,
     view: View,
@@ -153,3 +95,13 @@ def geometry_rows(
     if foreseen is not None:
         found.insert(0, {"future": "model", **readout.row(Future(view, foreseen, frames))})
     return [{"role": "geometry", "space": space, **row} for row in found]
+
+
+def _known(view: View) -> Fundamental:
+    """Returns the true epipolar geometry of a view's frames."""
+    matrix, cameras = view.intrinsics.cpu().numpy(), view.cameras.cpu().numpy()
+
+    def between(one: int, other: int, x_a: Points, x_b: Points) -> Matrix:
+        return fundamental(matrix, cameras[one], matrix, cameras[other])
+
+    return between

@@ -1,0 +1,76 @@
+"""Do matches between foreseen frames lie on their epipolar lines? One row per view."""
+
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from worldbench.batches import to_pixels
+from worldbench.metrics.epipolar import Matrix, Points, sampson_error
+from worldbench.metrics.tsed import THRESHOLDS, Pair, Tsed, matches, tsed
+from worldbench.suite import Row
+
+Fundamental = Callable[[int, int, Points, Points], Matrix | None]
+"""The epipolar geometry of two frames, given their matches; None where there is none."""
+
+_APART = 4
+"""Frames between those of a pair of TSED: neighbours hardly move, and who stays still passes."""
+
+
+def tsed_row(
+    between: Fundamental,
+    last: Float[Tensor, "3 h w"],
+    rolled: Float[Tensor, "f 3 h w"],
+    future: Float[Tensor, "f 3 h w"],
+    first: int,
+) -> Row:
+    """Returns TSED and Sampson error of a rollout and of the real future.
+
+    Args:
+        between: The geometry of two frames of the clip.
+        last: The last frame of the context.
+        rolled: A rollout.
+        future: What came.
+        first: The frame that ``last`` is.
+
+    Returns:
+        ``<future>.<threshold>``: the share of pairs that are consistent; ``<future>.enough``: the
+        share with enough matches; ``<future>.status``; ``<future>.sampson``: median over pairs of
+        the median error, pixels at 256-equivalent. Futures are ``model``, ``ceiling`` and
+        ``floor``, what a video would score of which no pixel moves.
+    """
+    found: Row = {"role": "tsed"}
+    for name, foreseen in (("model", rolled), ("ceiling", future)):
+        shown = to_pixels(torch.cat([last[None], foreseen]))
+        size = (shown.shape[1], shown.shape[2])
+        pairs = []
+        for i in range(len(shown) - _APART):
+            x_a, x_b = matches(shown[i], shown[i + _APART])
+            matrix = between(first + i, first + i + _APART, x_a, x_b)
+            pairs.append(Pair(x_a, x_b, matrix, size))
+        told = tsed(pairs)
+        found |= _told(name, told)
+        errors = [
+            float(np.median(sampson_error(pair.F, pair.x_a, pair.x_b))) / pair.unit
+            for pair in pairs
+            if pair.F is not None and pair.enough
+        ]
+        found[f"{name}.sampson"] = float(np.median(errors)) if errors else None
+        if name == "ceiling" and told.frozen is not None:
+            found |= {
+                f"floor.{threshold:g}": share
+                for threshold, share in zip(told.thresholds, told.frozen, strict=True)
+            }
+    return found
+
+
+def _told(name: str, told: Tsed) -> Row:
+    shares = told.consistent if told.consistent is not None else [None] * len(THRESHOLDS)
+    curve = zip(told.thresholds, shares, strict=True)
+    return {
+        **{f"{name}.{threshold:g}": share for threshold, share in curve},
+        f"{name}.enough": told.enough / told.pairs if told.pairs else None,
+        f"{name}.status": told.status,
+    }

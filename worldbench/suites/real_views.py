@@ -1,0 +1,79 @@
+"""Views of real videos: no depth and no read-outs, but epipolar geometry.
+
+Where cameras are known (RealEstate10K), it is theirs. Where nobody knows them it is fitted to the
+matches themselves, which rewards whatever agrees with itself: gated by parallax, and marked.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from jaxtyping import Float
+from torch import Tensor
+
+from worldbench.adapter import Adapter
+from worldbench.data.source import ClipSource
+from worldbench.errors import WorldbenchError
+from worldbench.metrics.epipolar import Matrix, Points, fundamental
+from worldbench.metrics.epipolar_fit import estimate_fundamental
+from worldbench.schema import Trial, seed_of
+from worldbench.suite import Row
+from worldbench.suites.epipolar_rows import Fundamental, tsed_row
+from worldbench.suites.surprise import Asking
+from worldbench.suites.view_families import Camera, PosedSource
+from worldbench.suites.view_rows import Cut
+
+
+@dataclass(frozen=True)
+class RealViewReader:
+    """Rolls real views out and measures them.
+
+    Attributes:
+        data: The clips.
+        asking: How questions are put.
+    """
+
+    data: ClipSource
+    asking: Asking
+
+    def rows(
+        self, adapter: Adapter, trials: Sequence[Trial], video: Float[Tensor, "n t 3 h w"], cut: Cut
+    ) -> list[list[Row]]:
+        """Returns one row of role ``tsed`` per view.
+
+        Args:
+            adapter: Who is asked; it generates.
+            trials: The views.
+            video: Their clips.
+            cut: Where all of them are cut.
+        """
+        context, end = video[:, : cut.context], cut.context + cut.horizon
+        rolled = self.asking.rollouts(adapter, context, cut.horizon, [t.id for t in trials])
+        found: list[list[Row]] = []
+        for i, trial in enumerate(trials):
+            future = video[i, cut.context : end]
+            row = tsed_row(
+                self._geometry(trial), context[i, -1], rolled[i, 0], future, cut.context - 1
+            )
+            found.append([{"trial": trial.id, "cluster": trial.cluster, **row}])
+        return found
+
+    def _geometry(self, trial: Trial) -> Fundamental:
+        if isinstance(self.data, PosedSource):
+            return _known(self.data.cameras(trial.clips[0]))
+
+        def fitted(one: int, other: int, x_a: Points, x_b: Points) -> Matrix | None:
+            return estimate_fundamental(x_a, x_b, seed_of(trial.id, one, other) % 2**31).F
+
+        return fitted
+
+
+def _known(cameras: Camera) -> Fundamental:
+    def between(one: int, other: int, x_a: Points, x_b: Points) -> Matrix | None:
+        try:
+            return fundamental(
+                cameras.K[one], cameras.c2w[one], cameras.K[other], cameras.c2w[other]
+            )
+        except WorldbenchError:
+            return None  # the camera stood still: there is no epipolar geometry
+
+    return between
