@@ -71,8 +71,8 @@ _PLANS: tuple[SetPlan, ...] = (
     ),
     QuadPlan(
         "consistency3d_quick",
-        "6 rigidity quads of each violation with their controls, 24 views; 48 to fit read-outs on",
-        dict.fromkeys(_PIECES, 3),
+        "9 rigidity quads of each violation with their controls, 24 views; 48 to fit read-outs on",
+        {kind: 6 if kind.endswith("(screen)") else 3 for kind in _PIECES},
         dict.fromkeys(_VIEWS, 8),
         training_views=dict.fromkeys(_VIEWS, 16),
         pool=10,
