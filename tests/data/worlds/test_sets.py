@@ -10,8 +10,6 @@ from worldbench.data.worlds.plans import LabelledPlan, MixturePlan
 from worldbench.data.worlds.quad_plans import QUADS, QuadPlan
 from worldbench.data.worlds.sets import SETS
 from worldbench.data.worlds.spec import VERSION
-from worldbench.data.worlds.storage import store
-from worldbench.data.worlds.storage.build import shipped_bytes
 from worldbench.errors import DataError
 from worldbench.schema import digest
 
@@ -62,22 +60,24 @@ def test_workers_do_not_change_a_set(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_what_a_plan_does_without_leaves_its_digest_as_it_was() -> None:
-    plan = SETS["consistency3d_quick"]
-    assert isinstance(plan, QuadPlan)
+    plan = QuadPlan("q", "a set", {"slide (screen)": 3}, {"dolly": 2}, 5)
     told = {name: getattr(plan, name) for name in ("name", "summary", "counts", "views", "seed")}
     assert plan.digest == digest(["quads", VERSION, told, QUADS])
-    packed = shipped_bytes(plan.name)
-    assert packed is not None
-    assert store.read_label(packed).plan == plan.digest
-    assert replace(plan, training={}, frames=16, fps=8.0) == plan
+    assert replace(plan, training={}, training_views={}, frames=16, fps=8.0, pool=1) == plan
 
 
 @pytest.mark.parametrize(
-    "changed", [{"training": {"presence (drop)": 1}}, {"frames": 24}, {"fps": 12.0}]
+    "changed",
+    [
+        {"training": {"presence (drop)": 1}},
+        {"training_views": {"dolly": 1}},
+        {"frames": 24},
+        {"fps": 12.0},
+        {"pool": 2},
+    ],
 )
 def test_what_a_plan_does_with_is_in_its_digest(changed: dict[str, Any]) -> None:
-    plan = SETS["consistency3d_quick"]
-    assert isinstance(plan, QuadPlan)
+    plan = QuadPlan("q", "a set", {"slide (screen)": 3}, {"dolly": 2}, 5)
     assert replace(plan, **changed).digest != plan.digest
 
 

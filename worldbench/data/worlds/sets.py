@@ -58,7 +58,6 @@ _PLANS: tuple[SetPlan, ...] = (
         "24 presence quads and 4 of each other kind, with their controls; 48 to fit read-outs on",
         {**_PRESENCE, **dict.fromkeys(_OTHERS, 4), "both_possible": 6},
         training={kind: 2 * count for kind, count in _PRESENCE.items()},
-        pool=4,
         **_LONG,
     ),
     QuadPlan(

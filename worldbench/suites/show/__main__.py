@@ -80,7 +80,12 @@ def _show(asked: argparse.Namespace, argv: Sequence[str]) -> list[Path]:
 
 
 def configurations(
-    adapters: Sequence[str], data: str, config_dir: str | None = None
+    adapters: Sequence[str],
+    data: str,
+    config_dir: str | None = None,
+    *,
+    suite: str = "permanence",
+    program: str = _PROGRAM,
 ) -> list[DictConfig]:
     """Composes one configuration per adapter, all of one suite and data.
 
@@ -88,6 +93,8 @@ def configurations(
         adapters: Names, each followed by overrides such as ``adapter.root=DIR``.
         data: The same of the data.
         config_dir: A folder with configurations of one's own.
+        suite: The suite's name.
+        program: What to call in an error's advice.
 
     Raises:
         UsageError: If there is no adapter, or one of them or the data does not compose.
@@ -96,11 +103,11 @@ def configurations(
         raise UsageError(
             "nobody to ask",
             accepted="one or more of --adapter NAME",
-            fix=f"{_PROGRAM} OUT --adapter copy_last; worldbench list adapters",
+            fix=f"{program} OUT --adapter copy_last; worldbench list adapters",
         )
     of_data = _overrides("data", data)
     return [
-        compose([*_overrides("adapter", each), "suite=permanence", *of_data], config_dir)
+        compose([*_overrides("adapter", each), f"suite={suite}", *of_data], config_dir)
         for each in adapters
     ]
 
