@@ -290,6 +290,24 @@ def test_changes_between_frames_see_every_shipped_control(headline: list[Row]):
     assert outcomes == [1.0] * 24
 
 
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_on_the_full_headline_no_trivial_scorer_is_better_or_worse_than_a_coin() -> None:
+    data = part_of(
+        "permanence_full",
+        lambda quad: quad.violation == "presence" and "/train-" not in quad.id,
+    )
+    for stride in (1, 2):
+        rows = rows_of(Surprised(change, stride=stride), data)
+        hidden = [row for row in rows if row["trial"].endswith("/occluded")]
+        assert len(hidden) == 150
+        for name in trivial_scorers.SCORERS:
+            measured = float(np.mean([row[f"trivial_{name}"] for row in hidden]))
+            assert measured == pytest.approx(0.5, abs=1 / 150), name
+        plain = [row["outcome"] for row in rows if row["trial"].endswith("/visible")]
+        assert plain == [1.0] * 150
+
+
 # The same question, the same answer
 
 
