@@ -56,10 +56,10 @@ class QuadPlan:
         counts: Quads by kind, of ``QUADS``; every fourth is out of distribution, except
             of ``both_possible``.
         views: Further clips in the test split, by family.
-        training_views: The same in the training split.
         seed: Of the first scene.
         training: Quads of the training split by kind, without controls: what is fitted to states
             of scenes is fitted on them.
+        training_views: Further clips in the training split, by family.
         frames: Frames of every clip.
         fps: Frames per second.
         pool: Quads of the headlines, ``presence`` and pieces behind a screen, are chosen out of so
@@ -72,9 +72,9 @@ class QuadPlan:
     summary: str
     counts: Mapping[str, int]
     views: Mapping[str, int] = field(default_factory=dict)
-    training_views: Mapping[str, int] = field(default_factory=dict)
     seed: int = 0
     training: Mapping[str, int] = field(default_factory=dict)
+    training_views: Mapping[str, int] = field(default_factory=dict)
     frames: int = _FRAMES
     fps: float = _FPS
     pool: int = 1
