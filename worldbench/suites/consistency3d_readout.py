@@ -29,7 +29,9 @@ from worldbench.suites.view_geometry import View
 VERSION = 1
 """Raised whenever read-outs of the same latents say something else; part of the protocol."""
 
-_COARSE = 4  # rows and columns of a latent step from which poses are read
+_COARSE = (1, 2, 4)
+"""Rows and columns of a latent step from which poses may be read; which, held-out training views
+tell."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,11 +65,10 @@ class Future:
         cameras = self.view.cameras[list(self.frames)].cpu()
         return pose_to_target(relative_pose(cameras[:1].expand_as(cameras[1:]), cameras[1:]))
 
-    @property
-    def coarse(self) -> Float[Tensor, "p k"]:
-        """The first latent step beside each later one, a few rows and columns of each."""
+    def coarse(self, rows: int) -> Float[Tensor, "p k"]:
+        """Returns the first latent step beside each later one, a few rows and columns of each."""
         grids = self.tokens.double().cpu().permute(0, 3, 1, 2)
-        side = (min(_COARSE, grids.shape[2]), min(_COARSE, grids.shape[3]))
+        side = (min(rows, grids.shape[2]), min(rows, grids.shape[3]))
         flat = adaptive_avg_pool2d(grids, side).flatten(1)
         return torch.cat([flat[:1].expand_as(flat[1:]), flat[1:]], dim=1)
 
@@ -81,12 +82,14 @@ class GeometryReadout:
         usual: Mean logarithm of depth at each place over training views: what nobody need see.
         pose: Coarse grids of two steps to rotation vector and translation; None where futures have
             a single latent step.
+        coarse: How coarse these grids are.
         still: Mean of the training views' poses.
     """
 
     depth: ridge.Map
     usual: Float[Tensor, "h w"]
     pose: ridge.Map | None
+    coarse: int
     still: Float[Tensor, " 6"]
 
     def row(self, future: Future) -> Row:
@@ -94,7 +97,7 @@ class GeometryReadout:
         tokens = future.tokens.cpu()
         depth = (self.usual + self.depth(tokens)[..., 0]).exp()
         return self._depth_row(depth, future) | self._pose_row(
-            None if self.pose is None else self.pose(future.coarse), future
+            None if self.pose is None else self.pose(future.coarse(self.coarse)), future
         )
 
     def usual_row(self, future: Future) -> Row:
@@ -148,8 +151,13 @@ def fit_geometry(futures: Sequence[Future], clusters: Sequence[str]) -> Geometry
     rest = (depth - usual).flatten()[:, None]
     read = ridge.fit(flat, rest, clusters, repeat=depth[0].numel())
     poses = torch.stack([future.poses for future in futures])
-    pose = None
-    if poses.shape[1]:
-        coarse = torch.cat([future.coarse for future in futures])
-        pose = ridge.fit(coarse, poses.flatten(0, 1), clusters, repeat=poses.shape[1])
-    return GeometryReadout(read, usual, pose, poses.mean(dim=(0, 1)))
+    maps: dict[int, ridge.Map] = {}
+    for rows in _COARSE if poses.shape[1] else ():
+        coarse = torch.cat([future.coarse(rows) for future in futures])
+        maps[rows] = ridge.fit(coarse, poses.flatten(0, 1), clusters, repeat=poses.shape[1])
+
+    def missed(rows: int) -> float:
+        return float((maps[rows].held_out - poses.flatten(0, 1)).square().sum())
+
+    best = min(maps, key=missed, default=_COARSE[0])
+    return GeometryReadout(read, usual, maps.get(best), best, poses.mean(dim=(0, 1)))
