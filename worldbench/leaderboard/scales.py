@@ -40,13 +40,13 @@ SCALES: dict[str, Scale] = {
     "rigidity_accuracy": Scale(0.5, 1.0),
     # Every record measures floor and ceiling through its own read-out and places itself between.
     "rollout_skill": Scale(0.0, 1.0, "it is a skill: its record measured floor and ceiling"),
-    "anchored_skill": Scale(COPY_LAST, "oracle"),
+    "anchored_skill": Scale(0.0, 1.0, "it is a skill: its record measured floor and ceiling"),
     "frechet": Scale(COPY_LAST, "oracle"),
     "frechet_inf": Scale(COPY_LAST, "oracle"),
     "kernel": Scale(COPY_LAST, "oracle"),
     "psnr": Scale(COPY_LAST, None),
     "ssim": Scale(COPY_LAST, None),
-    "tsed": Scale(None, None),
+    "tsed": Scale(None, None, "its floor and ceiling are futures of its own record"),
     # Its floors, chance and a random-init twin, are factors of the record and not adapters.
     "top1": Scale(None, None),
 }

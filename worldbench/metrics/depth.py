@@ -5,10 +5,8 @@ of |d − d*| / d* (Eigen et al. 2014). Each is also given after the scale and s
 the least squares (Ranftl et al. 2020, MiDaS), which forgives what a lens and a scene of unknown
 size leave open.
 
-MiDaS fits disparity, because its network predicts disparity. Here the fit is in depth: our
-read-outs regress depth linearly, so that their errors are additive in depth and their shrinkage
-towards the mean is exactly a scale and a shift there; and a fit in disparity needs positive
-predictions, of which a single one near zero would decide the whole fit.
+MiDaS fits disparity, because its network predicts disparity. Here the fit is in depth: a fit in
+disparity needs positive predictions, of which a single one near zero would decide the whole fit.
 """
 
 from dataclasses import dataclass

@@ -178,6 +178,8 @@ def tsed(pairs: Sequence[Pair], thresholds: Sequence[float] = THRESHOLDS) -> Tse
     still = [pair.frozen_distance for pair in pairs]
     floor = [distance for distance in still if distance is not None]
     enough = sum(pair.enough for pair in pairs)
+    # A pair that has matches and no F is not measured, and counts neither way.
+    judged = sum(pair.F is not None or not pair.enough for pair in pairs)
     status: Literal["ok", "too few matches", "no geometry"] = "ok"
     reason = None
     if not enough:
@@ -188,7 +190,7 @@ def tsed(pairs: Sequence[Pair], thresholds: Sequence[float] = THRESHOLDS) -> Tse
         reason = f"{enough} of {len(pairs)} pairs have {MIN_MATCHES} matches, none of them an F"
     return Tsed(
         thresholds=tuple(thresholds),
-        consistent=_shares(distances, thresholds, len(pairs)) if distances else None,
+        consistent=_shares(distances, thresholds, judged) if distances else None,
         frozen=_shares(floor, thresholds, len(pairs))
         if floor and len(floor) == len(pairs)
         else None,

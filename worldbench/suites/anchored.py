@@ -80,8 +80,8 @@ class Footage:
                 found[self.frames[f] - self.seen[-1]] = known
         return found
 
-    def speed(self, name: str) -> float | None:
-        """Returns the speed along the camera's path that a future fits best, seen from the context.
+    def speeds(self, names: Sequence[str]) -> dict[str, float | None]:
+        """Returns the speed along the camera's path that futures fit best, seen from the context.
 
         Against the last grid of the context; None where no speed stands out.
         """
@@ -91,15 +91,18 @@ class Footage:
         shape = (len(SPEEDS), len(ahead))
         places = again.places.reshape(*shape, *again.places.shape[1:])
         mask = again.mask.reshape(*shape, *again.mask.shape[1:])
-        scores: list[float | None] = []
-        for i in range(len(SPEEDS)):
-            told = [
-                self._mean(self.futures[name][:, f], self.real[-1], places[i, f], mask[i, f])
-                for f in range(len(ahead))
-            ]
-            known = [value for value in told if value is not None]
-            scores.append(float(np.mean(known)) if len(known) == len(told) else None)
-        return fit_path_speed(scores, SPEEDS)
+        found: dict[str, float | None] = {}
+        for name in names:
+            scores: list[float | None] = []
+            for i in range(len(SPEEDS)):
+                told = [
+                    self._mean(self.futures[name][:, f], self.real[-1], places[i, f], mask[i, f])
+                    for f in range(len(ahead))
+                ]
+                known = [value for value in told if value is not None]
+                scores.append(float(np.mean(known)) if len(known) == len(told) else None)
+            found[name] = fit_path_speed(scores, SPEEDS)
+        return found
 
     def _mean(
         self, samples: Float[Tensor, "n c h w"], real: Grid, places: Tensor, mask: Tensor
@@ -114,6 +117,7 @@ def latent_footage(
     context: Float[Tensor, "a h w d"],
     futures: Mapping[str, Float[Tensor, "_ f h w d"]],
     stride: int,
+    patch: int,
 ) -> Footage:
     """Makes footage of latents; a latent step stands for its first frame.
 
@@ -122,12 +126,13 @@ def latent_footage(
         context: Latents of the context.
         futures: Latents by name; ``ceiling`` is the real future.
         stride: Frames per latent step.
+        patch: Side of a token's patch in pixels.
     """
     steps = next(iter(futures.values())).shape[1]
     real = torch.cat([context.flatten(0, 2), futures["ceiling"].flatten(0, 3)]).double()
     return Footage(
         view,
-        view.size[0] // context.shape[1],
+        patch,
         context.permute(0, 3, 1, 2),
         [i * stride for i in range(len(context))],
         {name: future.permute(0, 1, 4, 2, 3) for name, future in futures.items()},

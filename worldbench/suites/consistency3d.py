@@ -53,7 +53,7 @@ class Consistency3D:
         "shared_prefix_accuracy": "1",
         "anchored_skill": "1",
         "anchored_similarity": "1",
-        "path_speed": "1",
+        "path_speed_error": "1",
         "tsed": "1",
         "sampson_error": "1",
         "depth": "1",
@@ -90,7 +90,8 @@ class Consistency3D:
 
     def protocol(self, data: ClipSource) -> dict[str, Any]:
         """Returns what fixes the meaning of the scores: options, rules and the clips' format."""
-        from worldbench.suites import consistency3d_readout, view_geometry
+        from worldbench import operators
+        from worldbench.suites import consistency3d_readout, correspondence_recall, view_geometry
 
         return {
             "samples": self.samples,
@@ -101,7 +102,8 @@ class Consistency3D:
             "headline_operator": list(surprise.HEADLINES),
             "trivial_scorers": sorted(trivial_scorers.SCORERS),
             "geometry": view_geometry.RULES,
-            "readout": consistency3d_readout.VERSION,
+            "readout": [consistency3d_readout.VERSION, operators.VERSION],
+            "angles": [list(correspondence_recall.ANGLES), correspondence_recall.NEAR],
             "clips": data.protocol,
         }
 

@@ -25,13 +25,14 @@ from worldbench.suites.consistency3d_readout import (
 from worldbench.suites.correspondence_recall import recall_by_angle
 from worldbench.suites.quad_trials import QuadSource
 from worldbench.suites.surprise import Asking
-from worldbench.suites.view_geometry import View
+from worldbench.suites.view_geometry import View, patch_of
 from worldbench.suites.view_rows import (
     Cut,
     future_frames,
     geometry_rows,
     latent_rows,
     pixel_rows,
+    unmeasured,
 )
 
 OWN, SHARED = "own", operators.SPACE
@@ -72,8 +73,8 @@ class ViewReader:
         """
         size = (video.shape[3], video.shape[4])
         views = [View(self.data.track(t.clips[0]), size, video.device) for t in trials]
-        end = cut.context + cut.horizon
-        context, future = video[:, : cut.context], video[:, cut.context : end]
+        context, whole = video[:, : cut.context], video[:, : cut.context + cut.horizon]
+        future = whole[:, cut.context :]
         rows: list[list[Row]] = [[] for _ in trials]
         rolled = None
         if isinstance(adapter, Generates):
@@ -86,19 +87,40 @@ class ViewReader:
             for i, view in enumerate(views):
                 rows[i] += latent_rows(adapter.card, view, seen[i], came[i], foreseen[i])
         for space in spaces_of(adapter.card):
-            told = self._tokens(adapter, space, future)
             own = foreseen if rolled is None else self._tokens(adapter, space, rolled[:, 0])
-            readout = self.readout(adapter, space, cut)
-            for i, view in enumerate(views):
-                rows[i] += geometry_rows(
-                    readout, view, cut, space, told[i], None if own is None else own[i]
-                )
+            for i, more in enumerate(self._geometry(adapter, space, views, whole, own, cut)):
+                rows[i] += more
         if isinstance(adapter, Encodes):
-            tokens = self._encoded(adapter, video[:, :end])
+            tokens = self._encoded(adapter, whole)
             for i, view in enumerate(views):
                 rows[i] += recall_by_angle(view, tokens[i], adapter.card.temporal_stride)
         named = zip(trials, rows, strict=True)
         return [[{"trial": t.id, "cluster": t.cluster} | row for row in own] for t, own in named]
+
+    def _geometry(
+        self,
+        adapter: Adapter,
+        space: str,
+        views: Sequence[View],
+        whole: Float[Tensor, "n t 3 h w"],
+        foreseen: Float[Tensor, "n steps rows columns d"] | None,
+        cut: Cut,
+    ) -> list[list[Row]]:
+        """Reads depth and pose off futures; of grids that do not tile the clips, says so."""
+        future = whole[:, cut.context :]
+        came = self._tokens(adapter, space, future)
+        grid, size = came.shape[2:4], views[0].size
+        if patch_of(size, *grid) is None:
+            return [[unmeasured(space, size, grid)] for _ in views]
+        last = whole[:, cut.context - 1 : cut.context].expand_as(future)
+        still, readout = self._tokens(adapter, space, last), self.readout(adapter, space, cut)
+        found = []
+        for i, view in enumerate(views):
+            futures = {"floor": still[i], "ceiling": came[i]}
+            if foreseen is not None:
+                futures = {"model": foreseen[i], **futures}
+            found.append(geometry_rows(readout, view, cut, space, futures))
+        return found
 
     def _foreseen(
         self, adapter: Adapter, context: Float[Tensor, "n c 3 h w"], cut: Cut

@@ -1,8 +1,10 @@
 """Do latents of one place stay alike as the camera goes round it?
 
 Each token of one latent step looks for its nearest neighbour, by the cosine of mean-centred
-latents, among all tokens of another step; found is right within one token of where true depth and
-poses say that its surface is seen again (as Probe3D, El Banani et al. 2024, arXiv 2404.08636).
+latents, among all tokens of another step; found is right within a token and a half of where true
+depth and poses say that its surface is seen again. Only tokens that have moved by more count, or
+latents that tell where in the picture they are would find everything that stays. As Probe3D does it
+(El Banani et al. 2024, arXiv 2404.08636).
 """
 
 import torch
@@ -10,12 +12,14 @@ from jaxtyping import Float
 from torch import Tensor
 
 from worldbench.suite import Row
-from worldbench.suites.view_geometry import View, view_angles
+from worldbench.suites.view_geometry import View, patch_of, view_angles
 
 ANGLES = (0, 30, 60, 90, 120)
 """Edges of the groups of angles between the directions of view, in degrees."""
 
-_NEAR = 1.0  # tokens between what is found and what is right
+NEAR = 1.5
+"""Tokens between what is found and what is right; places lie between centres."""
+
 _FEWEST = 8  # tokens seen again, without which a pair says little
 
 
@@ -29,10 +33,11 @@ def recall_by_angle(view: View, tokens: Float[Tensor, "s h w d"], stride: int) -
     """
     steps, rows, columns = tokens.shape[:3]
     pairs = [(i, j) for i in range(steps) for j in range(i + 1, steps)]
-    if not pairs:
+    patch = patch_of(view.size, rows, columns)
+    if not pairs or patch is None:
         return []
     one, other = ([pair[k] * stride for pair in pairs] for k in range(2))
-    again = view.again(one, other, view.size[0] // rows, 0.0)
+    again = view.again(one, other, patch, NEAR)
     angles = view_angles(view.cameras, one, other)
     flat = tokens.flatten(1, 2).double()
     centred = torch.nn.functional.normalize(flat - flat.mean(dim=(0, 1)), dim=-1)
@@ -49,8 +54,7 @@ def recall_by_angle(view: View, tokens: Float[Tensor, "s h w d"], stride: int) -
             continue
         nearest = (centred[i][kept] @ centred[j].T).argmax(dim=1)
         right = places.flatten(0, 1)[kept]
-        # Half a token more: places lie between the centres that can be found.
-        near = (centres[None] - right[:, None]).norm(dim=-1) <= _NEAR + 0.5
+        near = (centres[None] - right[:, None]).norm(dim=-1) <= NEAR
         hit = near.gather(1, nearest[:, None]).double().mean()
         group = max(edge for edge in ANGLES if edge <= float(angle))
         chance = near.double().mean()

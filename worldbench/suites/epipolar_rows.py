@@ -11,12 +11,10 @@ from worldbench.batches import to_pixels
 from worldbench.metrics.epipolar import Matrix, Points, sampson_error
 from worldbench.metrics.tsed import THRESHOLDS, Pair, Tsed, matches, tsed
 from worldbench.suite import Row
+from worldbench.suites.view_geometry import FRAMES_APART
 
 Fundamental = Callable[[int, int, Points, Points], Matrix | None]
 """The epipolar geometry of two frames, given their matches; None where there is none."""
-
-_APART = 4
-"""Frames between those of a pair of TSED: neighbours hardly move, and who stays still passes."""
 
 
 def tsed_row(
@@ -39,16 +37,17 @@ def tsed_row(
         ``<future>.<threshold>``: the share of pairs that are consistent; ``<future>.enough``: the
         share with enough matches; ``<future>.status``; ``<future>.sampson``: median over pairs of
         the median error, pixels at 256-equivalent. Futures are ``model``, ``ceiling`` and
-        ``floor``, what a video would score of which no pixel moves.
+        ``floor``, the last frame standing still.
     """
     found: Row = {"role": "tsed"}
-    for name, foreseen in (("model", rolled), ("ceiling", future)):
+    still = last.expand_as(future)
+    for name, foreseen in (("model", rolled), ("floor", still), ("ceiling", future)):
         shown = to_pixels(torch.cat([last[None], foreseen]))
         size = (shown.shape[1], shown.shape[2])
         pairs = []
-        for i in range(len(shown) - _APART):
-            x_a, x_b = matches(shown[i], shown[i + _APART])
-            matrix = between(first + i, first + i + _APART, x_a, x_b)
+        for i in range(len(shown) - FRAMES_APART):
+            x_a, x_b = matches(shown[i], shown[i + FRAMES_APART])
+            matrix = between(first + i, first + i + FRAMES_APART, x_a, x_b)
             pairs.append(Pair(x_a, x_b, matrix, size))
         told = tsed(pairs)
         found |= _told(name, told)
@@ -58,11 +57,6 @@ def tsed_row(
             if pair.F is not None and pair.enough
         ]
         found[f"{name}.sampson"] = float(np.median(errors)) if errors else None
-        if name == "ceiling" and told.frozen is not None:
-            found |= {
-                f"floor.{threshold:g}": share
-                for threshold, share in zip(told.thresholds, told.frozen, strict=True)
-            }
     return found
 
 

@@ -49,8 +49,13 @@ class QuadRows:
         """Returns a factor's level in a row's trial; None if it has no such factor."""
         return self.trials[str(row["trial"])].factors.get(factor)
 
-    def accuracies(self, factors: Sequence[str]) -> list[MetricResult]:
-        """Returns the headline, what it is by each factor, and the same of other questions."""
+    def accuracies(self, factors: Sequence[str], *, others: bool = True) -> list[MetricResult]:
+        """Returns the headline, what it is by each factor, and the same of other questions.
+
+        Args:
+            factors: What the headline is broken down by.
+            others: Whether to add every other violation and condition.
+        """
         own = self.where(self.headline)
         told: dict[str, Scalar] = {**self.headline, "operator": self.operator}
         found = [mean_of(self.name, own, _outcome, told, headline=True)]
@@ -58,7 +63,7 @@ class QuadRows:
             for level in self._levels(own, factor):
                 some = [row for row in own if self.level(row, factor) == level]
                 found.append(mean_of(self.name, some, _outcome, {**told, factor: level}))
-        return found + self._others()
+        return found + (self._others() if others else [])
 
     def _others(self) -> list[MetricResult]:
         """Returns the accuracy of every other violation and condition, by the same operator."""
@@ -108,7 +113,9 @@ class QuadRows:
             for prefix in PREFIXES
         ]
         if "violation" not in self.headline:
-            found += self.trivial_at(self.headline)
+            violations = self._levels(own, "violation")
+            levels = [self.headline, *({**self.headline, "violation": v} for v in violations)]
+            return found + [each for level in levels for each in self.trivial_at(level)]
         for violation in self._levels(self.rows, "violation"):
             found += self.trivial_at({"violation": violation, "condition": "occluded"})
         return found

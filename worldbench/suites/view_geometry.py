@@ -14,6 +14,8 @@ from worldbench.data.worlds.pictures.admission import intrinsics
 from worldbench.data.worlds.pictures.render import render_depth
 from worldbench.data.worlds.track import Track
 from worldbench.metrics.correspondence import Correspondence, correspond_tokens
+from worldbench.metrics.reprojection import MIN_PIXELS, MIN_TOKENS
+from worldbench.metrics.tsed import THRESHOLDS
 
 PIXELS_MOVED, TOKENS_MOVED = 2.0, 1.0
 """Pixels, or tokens, by which what is compared must have moved. In a grid of 8 × 8 hardly anything
@@ -22,12 +24,17 @@ moves by two tokens and stays in view; what moves by one is in another token all
 SPEEDS = (0.0, 0.25, 0.5, 0.75, 1.0, 1.25, 1.5, 2.0)
 """Speeds along the camera's path at which a rollout is tried on; 1 is the true one."""
 
+FRAMES_APART = 4
+"""Frames between those of a pair of TSED: neighbours hardly move, and who stays still passes."""
+
 RULES: dict[str, Any] = {
     "anchor": "last frame of the context",
     "pixels_moved": PIXELS_MOVED,
     "tokens_moved": TOKENS_MOVED,
     "agreement": 0.03,
     "speeds": list(SPEEDS),
+    "fewest": {"pixels": MIN_PIXELS, "tokens": MIN_TOKENS},
+    "tsed": {"frames_apart": FRAMES_APART, "thresholds": list(THRESHOLDS)},
 }
 """What the numbers of a view mean; part of the protocol."""
 
@@ -88,13 +95,16 @@ class View:
         Args:
             frame: The frame whose pixels, or tokens, are looked for.
             steps: How many frames further along each place is, in fractions of frames too; beyond
-                the clip the camera goes on as before.
+                the clip the camera goes on as before, and from outside the room nothing is seen.
             patch: As in :meth:`again`.
         """
         poses = path(self.track.camera_c2w, frame + steps)
+        low, high = self.track.room
+        within = ((poses[:, :3, 3] > low) & (poses[:, :3, 3] < high)).all(axis=1)
+        poses[~within] = self.track.camera_c2w[frame]
         depth = render_depth(seen_from(self.track, poses), size=self.size, device=self.device)
         places = torch.from_numpy(poses).to(self.device)
-        return correspond_tokens(
+        again = correspond_tokens(
             self.depth[frame].expand_as(depth),
             self.intrinsics,
             self.cameras[frame].expand_as(places),
@@ -103,6 +113,14 @@ class View:
             patch=patch,
             parallax=0.0,
         )
+        there = torch.from_numpy(within).to(self.device)[:, None, None]
+        return Correspondence(again.places, again.mask & there)
+
+
+def patch_of(size: tuple[int, int], rows: int, columns: int) -> int | None:
+    """Returns the side of square patches that tile a picture of some size; None if none do."""
+    side = size[0] // rows
+    return side if side and (rows * side, columns * side) == size else None
 
 
 def path(

@@ -1,5 +1,6 @@
 """What is measured of one view: of frames, of latents, of what is read off them."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from jaxtyping import Float
@@ -13,7 +14,7 @@ from worldbench.suites.consistency3d import CONTEXT
 from worldbench.suites.consistency3d_readout import Future, GeometryReadout
 from worldbench.suites.epipolar_rows import Fundamental, tsed_row
 from worldbench.suites.surprise import last_context
-from worldbench.suites.view_geometry import PIXELS_MOVED, View
+from worldbench.suites.view_geometry import PIXELS_MOVED, View, patch_of
 
 
 @dataclass(frozen=True)
@@ -63,9 +64,19 @@ def latent_rows(
     foreseen: Float[Tensor, "f h w d"],
 ) -> list[Row]:
     """Measures foreseen latents: what is seen again, and the speed of the path."""
+    patch = patch_of(view.size, *came.shape[1:3])
+    if patch is None:
+        return [unmeasured(LATENTS, view.size, came.shape[1:3])]
     floor = seen[-1:].expand_as(came)
     futures = {"model": foreseen[None], "floor": floor[None], "ceiling": came[None]}
-    return _anchored_rows(latent_footage(view, seen, futures, card.temporal_stride), LATENTS)
+    footage = latent_footage(view, seen, futures, card.temporal_stride, patch)
+    return _anchored_rows(footage, LATENTS)
+
+
+def unmeasured(space: str, size: tuple[int, int], grid: Sequence[int]) -> Row:
+    """Says that a grid of tokens cannot be laid over the pictures."""
+    why = f"{grid[0]} × {grid[1]} tokens do not tile {size[0]} × {size[1]} pixels in squares"
+    return {"role": "unmeasured", "space": space, "reason": why}
 
 
 def _anchored_rows(footage: Footage, school: str) -> list[Row]:
@@ -73,8 +84,9 @@ def _anchored_rows(footage: Footage, school: str) -> list[Row]:
         {"role": "anchored", "space": school, "gap": gap, **told}
         for gap, told in footage.by_gap().items()
     ]
-    speeds = {f"{name}.speed": footage.speed(name) for name in ("model", "ceiling")}
-    return [*rows, {"role": "path", "space": school, **speeds}]
+    fitted = footage.speeds(("model", "ceiling"))
+    told = {f"{name}.speed": speed for name, speed in fitted.items()}
+    return [*rows, {"role": "path", "space": school, **told}]
 
 
 def geometry_rows(
@@ -82,18 +94,13 @@ def geometry_rows(
     view: View,
     cut: Cut,
     space: str,
-    came: Float[Tensor, "f h w d"],
-    foreseen: Float[Tensor, "f h w d"] | None,
+    futures: Mapping[str, Float[Tensor, "f h w d"]],
 ) -> list[Row]:
-    """Returns what is read off a future and off the real one, and what nobody need see."""
-    frames = future_frames(cut, cut.horizon // len(came))
-    real = Future(view, came, frames)
-    found = [
-        {"future": "ceiling", **readout.row(real)},
-        {"future": "floor", **readout.usual_row(real)},
-    ]
-    if foreseen is not None:
-        found.insert(0, {"future": "model", **readout.row(Future(view, foreseen, frames))})
+    """Returns what is read off futures by name, and ``usual``: what nobody need look for."""
+    frames = future_frames(cut, cut.horizon // len(futures["ceiling"]))
+    known = {name: Future(view, tokens, frames) for name, tokens in futures.items()}
+    found: list[Row] = [{"future": name, **readout.row(each)} for name, each in known.items()]
+    found.append({"future": "usual", **readout.usual_row(known["ceiling"])})
     return [{"role": "geometry", "space": space, **row} for row in found]
 
 
