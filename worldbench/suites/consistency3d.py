@@ -35,7 +35,7 @@ class Consistency3D:
     """Surprise at scenes that are not rigid, and the geometry of a model's own future.
 
     Args:
-        samples: Rollouts per context.
+        samples: Rollouts per context; TSED and read-outs look at the first of them.
         views: How many views of each family, or real clips, are rolled out; all if None.
         secondary: How many of the headline quads the other operators are asked about, likewise.
 
