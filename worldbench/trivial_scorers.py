@@ -4,12 +4,15 @@ On the headline they must sit at ½, or the quads could be won without memory; w
 frames can win a violation (shape, colour, count), its score is printed beside a model's.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
+import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
 from torch.nn.functional import avg_pool2d
+
+from worldbench.stats import pair_score
 
 Video = Float[Tensor, "_ 3 h w"]
 Scorer = Callable[[Video, Video], float]
@@ -91,3 +94,25 @@ SCORERS: dict[str, Scorer] = {
     "side_of_motion": _side_of_motion,
 }
 """By name, as records show them."""
+
+
+def scores(clips: Sequence[Video], context: int) -> dict[str, list[float]]:
+    """Returns by scorer how much the future of each clip surprises it.
+
+    Args:
+        clips: Whole clips.
+        context: Frames of context.
+    """
+    return {
+        name: [scorer(video[:context], video[context:]) for video in clips]
+        for name, scorer in SCORERS.items()
+    }
+
+
+def outcome(surprises: Sequence[float]) -> float:
+    """Returns 1 if I1 and I2 together surprise more than A and P, ½ on a tie, else 0.
+
+    Args:
+        surprises: Of A, P, I1 and I2.
+    """
+    return pair_score(impossible=np.array(surprises[2:]), possible=np.array(surprises[:2]))

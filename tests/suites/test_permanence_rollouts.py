@@ -23,10 +23,11 @@ from worldbench.errors import ContractError, DataError
 from worldbench.operators import SPACE
 from worldbench.schema import MetricResult, Trial
 from worldbench.suite import Batch, Row, Summary
+from worldbench.suites.futures import spaces_of
 from worldbench.suites.permanence import Permanence
 from worldbench.suites.permanence_measures import MEASURES, Reading, measures
 from worldbench.suites.permanence_readout import Example, Readout, fit_readout, side
-from worldbench.suites.permanence_rollouts import PATHS, foresees, is_read, spaces_of
+from worldbench.suites.permanence_rollouts import PATHS, foresees, is_read
 from worldbench.suites.permanence_states import States, states_of
 from worldbench.suites.quad_trials import Cut, cut_of
 

@@ -98,7 +98,7 @@ class Consistency3DScorer:
             if not is_view(trial):
                 shown |= self.quads.examples(adapter, batch[i : i + 1])
             elif cut is not None and isinstance(adapter, Generates):
-                video = batch.of(i)[:, : cut.context + cut.horizon]
+                video = batch.of(i)[:, : cut.end]
                 context = video[:, : cut.context]
                 rolled = self.quads.asking.rollouts(adapter, context, cut.horizon, [trial.id])
                 both = [video[0], torch.cat([context[0], rolled[0, 0]])]

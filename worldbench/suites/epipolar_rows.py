@@ -4,17 +4,37 @@ from collections.abc import Callable
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Float64
 from torch import Tensor
 
 from worldbench.batches import to_pixels
-from worldbench.metrics.epipolar import Matrix, Points, sampson_error
+from worldbench.errors import WorldbenchError
+from worldbench.metrics.epipolar import Matrix, Points, fundamental, sampson_error
 from worldbench.metrics.tsed import THRESHOLDS, Pair, Tsed, matches, tsed
 from worldbench.suite import Row
 from worldbench.suites.view_geometry import FRAMES_APART
 
 Fundamental = Callable[[int, int, Points, Points], Matrix | None]
 """The epipolar geometry of two frames, given their matches; None where there is none."""
+
+
+def true_geometry(
+    intrinsics: Float64[np.ndarray, "t 3 3"], c2w: Float64[np.ndarray, "t 4 4"]
+) -> Fundamental:
+    """Returns the epipolar geometry of a clip's known cameras; none where the camera stood still.
+
+    Args:
+        intrinsics: Of every frame, in its pixels.
+        c2w: Camera to world of every frame.
+    """
+
+    def between(one: int, other: int, x_a: Points, x_b: Points) -> Matrix | None:
+        try:
+            return fundamental(intrinsics[one], c2w[one], intrinsics[other], c2w[other])
+        except WorldbenchError:
+            return None
+
+    return between
 
 
 def tsed_row(

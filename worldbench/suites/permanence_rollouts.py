@@ -15,19 +15,19 @@ from jaxtyping import Float
 from torch import Tensor
 
 from worldbench import operators
-from worldbench.adapter import Adapter, Encodes, Predicts, checked_latents
+from worldbench.adapter import Adapter
 from worldbench.batches import clip_batches
 from worldbench.cache import cached_tensors
 from worldbench.errors import DataError
 from worldbench.schema import AdapterCard, Trial
 from worldbench.suite import Row
+from worldbench.suites.futures import OWN, encoded, foreseen, spaces_of
 from worldbench.suites.permanence_measures import Reading, measures
 from worldbench.suites.permanence_readout import VERSION, Example, Readout, fit_readout
 from worldbench.suites.permanence_states import States, states_of
 from worldbench.suites.quad_trials import Cut, QuadSource, cut_of, entries_of, trial_of
 from worldbench.suites.surprise import Asking
 
-OWN, SHARED = "own", operators.SPACE
 PATHS = ("model", "copy_last", "context_mean", "memoryless", "ceiling")
 """Whose futures are read: the adapter's, three floors' and the real one."""
 
@@ -43,18 +43,6 @@ def foresees(card: AdapterCard) -> bool:
     """Says whether an adapter has futures of its own that can be read."""
     able = set(card.capabilities)
     return "generates" in able or {"predicts", "encodes"} <= able
-
-
-def spaces_of(card: AdapterCard) -> tuple[str, ...]:
-    """Returns the spaces in which an adapter's futures are read.
-
-    Pixels are read in a frozen space that all generators share and, where the adapter encodes, in
-    its own; foreseen latents in their own.
-    """
-    able = set(card.capabilities)
-    if "generates" not in able:
-        return (OWN,)
-    return (OWN, SHARED) if "encodes" in able else (SHARED,)
 
 
 def is_read(trial: Trial) -> bool:
@@ -152,30 +140,13 @@ class RolloutReader:
     def _foreseen(
         self, adapter: Adapter, context: Float[Tensor, "n 2 c 3 h w"], horizon: int
     ) -> Float[Tensor, "n 2 1 steps rows columns d"]:
-        assert isinstance(adapter, Predicts)
-        both = context.flatten(0, 1)
-        with torch.inference_mode(), self.asking.setting.autocast():
-            latents = adapter.predict(both.clone(), horizon)
-        checked_latents(adapter.card.name, "predict", latents, batch=len(both), frames=horizon)
-        return _paired(latents.tokens)
+        return _paired(foreseen(adapter, context.flatten(0, 1), horizon, self.asking.setting))
 
     def _tokens(
         self, adapter: Adapter, space: str, video: Float[Tensor, "n 2 f 3 h w"]
     ) -> Float[Tensor, "n 2 1 steps rows columns d"]:
         """Returns latents of videos, each encoded by itself."""
-        flat = video.flatten(0, 1)
-        if space == SHARED:
-            frames = operators.feature_maps(flat)
-            stride = adapter.card.temporal_stride
-            tokens = frames.reshape(len(flat), -1, stride, *frames.shape[2:]).mean(dim=2)
-        else:
-            assert isinstance(adapter, Encodes)
-            with torch.inference_mode(), self.asking.setting.autocast():
-                latents = adapter.encode(flat.clone())
-            tokens = checked_latents(
-                adapter.card.name, "encode", latents, batch=len(flat), frames=flat.shape[1]
-            ).tokens
-        return _paired(tokens)
+        return _paired(encoded(adapter, space, video.flatten(0, 1), self.asking.setting))
 
     def readout(self, adapter: Adapter, space: str) -> Readout:
         """Returns the read-out of an adapter's space, fitted on first use.

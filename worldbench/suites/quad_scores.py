@@ -1,15 +1,14 @@
 """What one quad says: which clips surprised more, by the sum, by the maximum, one by one."""
 
-from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 from jaxtyping import Float, Float64
 from torch import Tensor
 
+from worldbench import trivial_scorers
 from worldbench.stats import pair_score
 from worldbench.suites.quad_trials import CLIPS
-from worldbench.trivial_scorers import FUTURE_ONLY, SCORERS
 
 PREFIXES = {"vanish": ("I1", "A"), "appear": ("I2", "P")}
 """Pairs of clips that share their context: the impossible one, the possible one."""
@@ -51,22 +50,10 @@ def trivial_outcomes(
         prefixes: Whether to add ``future_only_vanish`` and ``future_only_appear``: which clip of a
             shared prefix the change in the future alone finds odd.
     """
-    scores: dict[str, Mapping[str, float]] = {
-        name: {
-            clip: scorer(video[:context], video[context:])
-            for clip, video in zip(CLIPS, clips.cpu(), strict=True)
-        }
-        for name, scorer in SCORERS.items()
-    }
-    found = {
-        f"trivial_{name}": pair_score(
-            impossible=np.array([each["I1"], each["I2"]]),
-            possible=np.array([each["A"], each["P"]]),
-        )
-        for name, each in scores.items()
-    }
+    scored = trivial_scorers.scores(list(clips.cpu()), context)
+    found = {f"trivial_{name}": trivial_scorers.outcome(each) for name, each in scored.items()}
     if prefixes:
-        change = scores[FUTURE_ONLY]
+        change = dict(zip(CLIPS, scored[trivial_scorers.FUTURE_ONLY], strict=True))
         for name, (one, two) in PREFIXES.items():
             found[f"future_only_{name}"] = pair_score(
                 impossible=np.array([change[one]]), possible=np.array([change[two]])

@@ -12,15 +12,14 @@ from torch import Tensor
 
 from worldbench.adapter import Adapter
 from worldbench.data.source import ClipSource
-from worldbench.errors import WorldbenchError
-from worldbench.metrics.epipolar import Matrix, Points, fundamental
+from worldbench.metrics.epipolar import Matrix, Points
 from worldbench.metrics.epipolar_fit import estimate_fundamental
 from worldbench.schema import Trial, seed_of
 from worldbench.suite import Row
-from worldbench.suites.epipolar_rows import Fundamental, tsed_row
+from worldbench.suites.epipolar_rows import Fundamental, true_geometry, tsed_row
+from worldbench.suites.quad_trials import Cut
 from worldbench.suites.surprise import Asking
-from worldbench.suites.view_families import Camera, PosedSource
-from worldbench.suites.view_rows import Cut
+from worldbench.suites.view_families import PosedSource
 
 
 @dataclass(frozen=True)
@@ -46,11 +45,11 @@ class RealViewReader:
             video: Their clips.
             cut: Where all of them are cut.
         """
-        context, end = video[:, : cut.context], cut.context + cut.horizon
+        context = video[:, : cut.context]
         rolled = self.asking.rollouts(adapter, context, cut.horizon, [t.id for t in trials])
         found: list[list[Row]] = []
         for i, trial in enumerate(trials):
-            future = video[i, cut.context : end]
+            future = video[i, cut.context : cut.end]
             row = tsed_row(
                 self._geometry(trial), context[i, -1], rolled[i, 0], future, cut.context - 1
             )
@@ -59,21 +58,10 @@ class RealViewReader:
 
     def _geometry(self, trial: Trial) -> Fundamental:
         if isinstance(self.data, PosedSource):
-            return _known(self.data.cameras(trial.clips[0]))
+            cameras = self.data.cameras(trial.clips[0])
+            return true_geometry(cameras.K, cameras.c2w)
 
         def fitted(one: int, other: int, x_a: Points, x_b: Points) -> Matrix | None:
             return estimate_fundamental(x_a, x_b, seed_of(trial.id, one, other) % 2**31).F
 
         return fitted
-
-
-def _known(cameras: Camera) -> Fundamental:
-    def between(one: int, other: int, x_a: Points, x_b: Points) -> Matrix | None:
-        try:
-            return fundamental(
-                cameras.K[one], cameras.c2w[one], cameras.K[other], cameras.c2w[other]
-            )
-        except WorldbenchError:
-            return None  # the camera stood still: there is no epipolar geometry
-
-    return between

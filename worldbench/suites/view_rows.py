@@ -1,28 +1,19 @@
 """What is measured of one view: of frames, of latents, of what is read off them."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
 from jaxtyping import Float
 from torch import Tensor
 
-from worldbench.metrics.epipolar import Matrix, Points, fundamental
 from worldbench.schema import AdapterCard
 from worldbench.suite import Row
 from worldbench.suites.anchored import LATENTS, PIXELS, Footage, compare_pixels, latent_footage
 from worldbench.suites.consistency3d import CONTEXT
 from worldbench.suites.consistency3d_readout import Future, GeometryReadout
-from worldbench.suites.epipolar_rows import Fundamental, tsed_row
+from worldbench.suites.epipolar_rows import true_geometry, tsed_row
+from worldbench.suites.quad_trials import Cut
 from worldbench.suites.surprise import last_context
 from worldbench.suites.view_geometry import PIXELS_MOVED, View, patch_of
-
-
-@dataclass(frozen=True)
-class Cut:
-    """Where views are cut for one adapter: frames of context, and whole latent steps of future."""
-
-    context: int
-    horizon: int
 
 
 def view_cut(card: AdapterCard, frames: int) -> Cut | None:
@@ -52,7 +43,9 @@ def pixel_rows(
     futures = {"model": rolled, "floor": floor[None], "ceiling": future[None]}
     seen = list(range(cut.context))
     footage = Footage(view, 1, context, seen, futures, frames, compare_pixels, PIXELS_MOVED)
-    epipolar = tsed_row(_known(view), context[-1], rolled[0], future, seen[-1])
+    matrices = view.intrinsics.expand_as(view.cameras[:, :3, :3]).cpu().numpy()
+    geometry = true_geometry(matrices, view.cameras.cpu().numpy())
+    epipolar = tsed_row(geometry, context[-1], rolled[0], future, seen[-1])
     return [*_anchored_rows(footage, PIXELS), epipolar]
 
 
@@ -102,13 +95,3 @@ def geometry_rows(
     found: list[Row] = [{"future": name, **readout.row(each)} for name, each in known.items()]
     found.append({"future": "usual", **readout.usual_row(known["ceiling"])})
     return [{"role": "geometry", "space": space, **row} for row in found]
-
-
-def _known(view: View) -> Fundamental:
-    """Returns the true epipolar geometry of a view's frames."""
-    matrix, cameras = view.intrinsics.cpu().numpy(), view.cameras.cpu().numpy()
-
-    def between(one: int, other: int, x_a: Points, x_b: Points) -> Matrix:
-        return fundamental(matrix, cameras[one], matrix, cameras[other])
-
-    return between

@@ -17,8 +17,7 @@ from scipy.optimize import Bounds, LinearConstraint, milp
 from worldbench.data.worlds.content import AFTER
 from worldbench.data.worlds.quads import Quad
 from worldbench.errors import DataError
-from worldbench.stats import pair_score
-from worldbench.trivial_scorers import SCORERS
+from worldbench.trivial_scorers import outcome, scores
 
 Group = TypeVar("Group", bound=Hashable)
 
@@ -32,15 +31,13 @@ def outcomes(quad: Quad) -> Float64[np.ndarray, " n"]:
     Each is 1 where the impossible clips surprise more, 0 where the possible ones do, ½ on a tie;
     after the latest context within the run, looking ``AFTER`` frames beyond it.
     """
-    found = []
+    found: list[float] = []
     for stride in STRIDES:
         at = quad.stop // stride * stride
         end = at + (min(len(quad.videos[0]), quad.stop + AFTER) - at) // stride * stride
         clips = [torch.from_numpy(clip[:end].copy()) for clip in (*quad.videos, *quad.foils(at))]
         videos = [clip.permute(0, 3, 1, 2).float() / 255 for clip in clips]
-        for scorer in SCORERS.values():
-            a, p, *foils = (scorer(video[:at], video[at:]) for video in videos)
-            found.append(pair_score(impossible=np.array(foils), possible=np.array([a, p])))
+        found += [outcome(each) for each in scores(videos, at).values()]
     return np.array(found)
 
 

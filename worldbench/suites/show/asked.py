@@ -17,8 +17,9 @@ from worldbench.data.worlds.content import AFTER
 from worldbench.errors import UsageError, unknown_name
 from worldbench.schema import AdapterCard, Trial
 from worldbench.suite import Row, Setting
+from worldbench.suites.futures import spaces_of
 from worldbench.suites.permanence import Permanence, is_headline
-from worldbench.suites.permanence_rollouts import RolloutReader, foresees, is_read, spaces_of
+from worldbench.suites.permanence_rollouts import RolloutReader, foresees, is_read
 from worldbench.suites.permanence_states import States, states_of
 from worldbench.suites.quad_scores import outcomes
 from worldbench.suites.quad_trials import Cut, QuadSource, cut_of, no_context, quad_clips

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from worldbench.leaderboard.markdown import escape
 from worldbench.schema import DataInfo
-from worldbench.suites.permanence_rollouts import OWN
+from worldbench.suites.futures import OWN
 from worldbench.suites.show.asked import Answer, AskedQuad
 from worldbench.suites.show.words import OUTCOMES, clip_words, scene, share, yes
 

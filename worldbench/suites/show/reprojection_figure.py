@@ -11,9 +11,9 @@ from torch import Tensor
 
 from worldbench.batches import to_pixels
 from worldbench.metrics.reprojection import masked_ncc, warp
+from worldbench.suites.quad_trials import Cut
 from worldbench.suites.show import svg
 from worldbench.suites.view_geometry import PIXELS_MOVED, View
-from worldbench.suites.view_rows import Cut
 
 _GAPS = 4  # frames shown of a future, at most
 _CELL, _LEFT, _TOP, _BETWEEN = 126, 210, 96, 12

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import cv2
 import numpy as np
 
-from worldbench.suites.permanence_rollouts import OWN, spaces_of
+from worldbench.suites.futures import OWN, spaces_of
 from worldbench.suites.quad_trials import Cut
 from worldbench.suites.show import svg
 from worldbench.suites.show.asked import Answer, AskedQuad, Foresight

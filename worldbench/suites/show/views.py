@@ -146,7 +146,7 @@ def _seen(
             fix="show them one by one",
         )
     (video,) = clip_batches(data, [list(trial.clips)], device=setting.device)
-    video = video[0, : cut.context + cut.horizon]
+    video = video[0, : cut.end]
     view = View(data.track(trial.clips[0]), (video.shape[2], video.shape[3]), setting.device)
     context, futures = video[: cut.context], {_REAL: video[cut.context :]}
     for adapter in adapters:
