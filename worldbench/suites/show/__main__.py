@@ -4,7 +4,7 @@ import argparse
 import shlex
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from omegaconf import DictConfig
@@ -34,12 +34,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns:
         0, or an error's exit code.
     """
-    argv = list(sys.argv[1:] if arguments is None else arguments)
-    parser = argparse.ArgumentParser(
-        prog=_PROGRAM,
-        description="Pictures of the suite permanence: quads, surprises, rollouts.",
-        allow_abbrev=False,
-    )
+    description = "Pictures of the suite permanence: quads, surprises, rollouts."
+    parser = parser_of(_PROGRAM, description, "permanence_quick")
+    parser.add_argument("--quad", action="append", default=[], metavar="ID", help="which quads")
+    return run(parser, _show, arguments)
+
+
+def parser_of(program: str, description: str, data: str) -> argparse.ArgumentParser:
+    """Makes the parser of a command that shows what adapters answer.
+
+    Args:
+        program: What is typed.
+        description: What it makes.
+        data: The set that is shown unless another is asked for.
+    """
+    parser = argparse.ArgumentParser(prog=program, description=description, allow_abbrev=False)
     parser.add_argument("out", type=Path, help="the folder for README.md and its figures")
     parser.add_argument(
         "--adapter",
@@ -48,14 +57,26 @@ def main(arguments: Sequence[str] | None = None) -> int:
         metavar="'NAME [adapter.OPTION=VALUE …]'",
         help="whom to ask; again for several",
     )
-    parser.add_argument("--data", default="permanence_quick", help="a set with quads, and options")
-    parser.add_argument("--quad", action="append", default=[], metavar="ID", help="which quads")
+    parser.add_argument("--data", default=data, help="a set, and options")
     parser.add_argument("--seed", type=int, default=0, help="of the rollouts")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:1")
     parser.add_argument("--config-dir", help="a folder with your own configurations")
+    return parser
+
+
+def run(
+    parser: argparse.ArgumentParser,
+    show: Callable[[argparse.Namespace, str], list[Path]],
+    arguments: Sequence[str] | None,
+) -> int:
+    """Runs such a command and lists what it wrote; returns 0, or an error's exit code."""
+    argv = list(sys.argv[1:] if arguments is None else arguments)
     asked = parser.parse_args(argv)
+    # A folder elsewhere goes by its last name: what is committed tells no paths of a machine.
+    out = Path(asked.out.name) if asked.out.is_absolute() else asked.out
+    told = [str(out) if word == str(asked.out) else word for word in argv]
     try:
-        written = _show(asked, argv)
+        written = show(asked, redact_command([*parser.prog.split(), *told]))
     except WorldbenchError as error:
         print(f"error: {error}", file=sys.stderr)
         return error.exit_code
@@ -63,7 +84,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
-def _show(asked: argparse.Namespace, argv: Sequence[str]) -> list[Path]:
+def _show(asked: argparse.Namespace, command: str) -> list[Path]:
     configs = configurations(asked.adapter, asked.data, asked.config_dir)
     setting = Setting(choose_device(asked.device), seed=at_least("--seed", asked.seed, 0))
     data, suite = instantiate("data", configs[0].data), instantiate("suite", configs[0].suite)
@@ -72,10 +93,6 @@ def _show(asked: argparse.Namespace, argv: Sequence[str]) -> list[Path]:
     adapters = [instantiate("adapter", config.adapter) for config in configs]
     # Before minutes of asking, not after them.
     require_writable(asked.out)
-    # A folder elsewhere goes by its last name: what is committed tells no paths of a machine.
-    out = Path(asked.out.name) if asked.out.is_absolute() else asked.out
-    told = [str(out) if word == str(asked.out) else word for word in argv]
-    command = redact_command(["python", "-m", "worldbench.suites.show", *told])
     return write(asked.out, suite, source, adapters, trials, setting, command)
 
 

@@ -10,16 +10,20 @@ import torch
 from worldbench.adapter import Adapter, Generates
 from worldbench.batches import clip_batches
 from worldbench.compose import instantiate
-from worldbench.errors import UsageError, WorldbenchError, unknown_name
+from worldbench.errors import UsageError, unknown_name
 from worldbench.leaderboard.markdown import escape
 from worldbench.options import at_least, choose_device
 from worldbench.record import write_atomic
-from worldbench.redaction import redact_command
 from worldbench.schema import Trial
 from worldbench.suite import Setting
 from worldbench.suites.consistency3d import VIEWS, Consistency3D, is_view
 from worldbench.suites.quad_trials import QuadSource, quad_source
-from worldbench.suites.show.__main__ import configurations, require_writable
+from worldbench.suites.show.__main__ import (
+    configurations,
+    parser_of,
+    require_writable,
+    run,
+)
 from worldbench.suites.show.page import slug
 from worldbench.suites.show.reprojection_figure import SeenView, reprojection_figure
 from worldbench.suites.surprise import Asking
@@ -36,30 +40,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns:
         0, or an error's exit code.
     """
-    argv = list(sys.argv[1:] if arguments is None else arguments)
-    parser = argparse.ArgumentParser(
-        prog=_PROGRAM,
-        description="Pictures of the suite consistency3d: rollouts as the context saw the place.",
-        allow_abbrev=False,
+    parser = parser_of(
+        _PROGRAM,
+        "Pictures of the suite consistency3d: rollouts as the context saw the place.",
+        "consistency3d_quick",
     )
-    parser.add_argument("out", type=Path, help="the folder for README.md and its figures")
-    parser.add_argument("--adapter", action="append", default=[], metavar="'NAME [OPTIONS]'")
-    parser.add_argument("--data", default="consistency3d_quick", help="a set with views")
     parser.add_argument("--view", action="append", default=[], metavar="ID", help="which views")
-    parser.add_argument("--seed", type=int, default=0, help="of the rollouts")
-    parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:1")
-    parser.add_argument("--config-dir", help="a folder with your own configurations")
-    asked = parser.parse_args(argv)
-    try:
-        written = _show(asked, argv)
-    except WorldbenchError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return error.exit_code
-    print("\n".join(str(path) for path in written))
-    return 0
+    return run(parser, _show, arguments)
 
 
-def _show(asked: argparse.Namespace, argv: Sequence[str]) -> list[Path]:
+def _show(asked: argparse.Namespace, command: str) -> list[Path]:
     configs = configurations(
         asked.adapter, asked.data, asked.config_dir, suite="consistency3d", program=_PROGRAM
     )
@@ -69,9 +59,6 @@ def _show(asked: argparse.Namespace, argv: Sequence[str]) -> list[Path]:
     trials = chosen(suite, source, asked.view)
     adapters = [instantiate("adapter", config.adapter) for config in configs]
     require_writable(asked.out)
-    out = Path(asked.out.name) if asked.out.is_absolute() else asked.out
-    told = [str(out) if word == str(asked.out) else word for word in argv]
-    command = redact_command(["python", "-m", "worldbench.suites.show.views", *told])
     return write(asked.out, source, adapters, trials, setting, command)
 
 
