@@ -13,7 +13,7 @@ from worldbench.metrics.epipolar import (
     sampson_error,
     symmetric_epipolar_distance,
 )
-from worldbench.metrics.epipolar_fit import estimate_fundamental
+from worldbench.metrics.epipolar_fit import checkerboard, estimate_fundamental
 
 SIDE = 256
 
@@ -239,3 +239,34 @@ def test_matches_that_leave_the_matrix_undetermined_give_a_status_instead() -> N
     assert all(one.F is None and one.reason for one in told.values())
     assert told["frozen"].displacement == 0
     assert told["few"].reason == "9 matches, 10 needed"
+
+
+def test_halves_are_spread_over_the_frame_and_neighbours_stay_together() -> None:
+    y, x = np.mgrid[0:128, 0:256] + 0.5
+    points = np.stack([x.ravel(), y.ravel()], axis=1)
+    black = checkerboard(points, (128, 256)).reshape(128, 256)
+    assert black.mean() == 0.5
+    assert black[:64].mean() == black[:, :128].mean() == 0.5
+    squares = black.reshape(8, 16, 16, 16)
+    assert (squares == squares[:, :1, :, :1]).all()
+
+
+def test_the_other_half_tells_a_fit_from_a_matrix_that_holds() -> None:
+    """A fit suits what it was fitted to; on the other half it shows whether the scene is rigid."""
+    own, other, rigid = [], [], []
+    for seed in range(8):
+        rng = np.random.default_rng(seed)
+        still = scene(seed, n=60)
+        bent = still.x_b + 6 * np.sin(still.x_a[:, ::-1] / 15 + rng.uniform(0, 6, 2))
+        for x_b, into in ((still.x_b, rigid), (bent, other)):
+            black = checkerboard(still.x_a, (SIDE, SIDE))
+            fit = estimate_fundamental(still.x_a[black], x_b[black], seed, tolerance=4.0)
+            if fit.F is None:
+                continue
+            a, b = still.x_a, x_b
+            into.append(np.median(symmetric_epipolar_distance(fit.F, a[~black], b[~black])))
+            if into is other:
+                own.append(np.median(symmetric_epipolar_distance(fit.F, a[black], b[black])))
+    assert len(other) >= 3
+    assert max(rigid) < 0.1
+    assert np.mean(other) > 1.3 * np.mean(own)

@@ -11,7 +11,17 @@ import numpy as np
 import pytest
 import torch
 from quad_adapters import Future, Generator, Patches, Seer, card, contexts, truth
-from quad_bench import SETTING, clips_of, few, measure, metric, part_of, rows_of
+from quad_bench import (
+    SETTING,
+    clips_of,
+    few,
+    first_of_its_kind,
+    measure,
+    metric,
+    part_of,
+    rows_of,
+    scenes,
+)
 from torch import Tensor
 
 from worldbench.adapter import Latents
@@ -39,7 +49,7 @@ Foreseen = tuple[Tensor, tuple[str, str]]
 
 def read_trials() -> list[Trial]:
     """Four presence quads, one of each motion, and one whose partner never had a target."""
-    return [t for t in ROLLED.trials(few()) if is_read(t) and "/test-0000/" in t.id]
+    return [t for t in ROLLED.trials(few()) if is_read(t) and first_of_its_kind(t.id)]
 
 
 @functools.cache
@@ -333,7 +343,7 @@ def fewer() -> WorldData:
         if "/train-" in quad.id:
             return any(f"/train-000{i}/" in quad.id for i in range(2))
         return quad.id in (
-            "presence-steady/test-0000/occluded",
+            f"{scenes('presence-steady')[0]}/occluded",
             "never_there/test-0000/occluded",
         )
 
@@ -479,15 +489,15 @@ def test_training_latents_are_computed_once_per_revision(fresh):
     assert other.encoded == first.encoded
 
 
-@pytest.mark.parametrize("scenes", [0, 1])
-def test_without_training_scenes_there_is_nothing_to_read_by(fresh, scenes: int):
+@pytest.mark.parametrize("fitted_on", [0, 1])
+def test_without_training_scenes_there_is_nothing_to_read_by(fresh, fitted_on: int):
     def keep(quad: Any) -> bool:
-        fitted = scenes and quad.id == "presence-drop/train-0000/occluded"
-        return bool(fitted) or quad.id == "presence-drop/test-0000/occluded"
+        fitted = fitted_on and quad.id == "presence-drop/train-0000/occluded"
+        return bool(fitted) or quad.id == f"{scenes('presence-drop')[0]}/occluded"
 
     data = part_of("permanence_quick", keep)
     data.__dict__["built"] = few().built
-    if scenes:
+    if fitted_on:
         assert data.train is not None
         assert few().train is not None
         data.train.__dict__["built"] = few().train.built
@@ -496,7 +506,7 @@ def test_without_training_scenes_there_is_nothing_to_read_by(fresh, scenes: int)
     adapter = Seer(few())
     with pytest.raises(DataError, match="no training scenes") as caught:
         rows_of(adapter, data, trials, ROLLED)
-    assert f"{scenes} quads in the training split of permanence_quick" in str(caught.value)
+    assert f"{fitted_on} quads in the training split of permanence_quick" in str(caught.value)
     assert "data=permanence_quick, or suite.rollouts=0" in str(caught.value)
     rows = rows_of(adapter, data, trials, Permanence(rollouts=0))
     assert [row["role"] for row in rows] == ["rollout"]
@@ -521,7 +531,7 @@ def test_predictions_of_another_length_are_refused():
 
 
 @pytest.mark.parametrize("stride", [1, 2, 3])
-@pytest.mark.parametrize("clip", ["presence-steady/test-0000", "presence-drop/test-0001"])
+@pytest.mark.parametrize("clip", [scenes("presence-steady")[0], scenes("presence-drop")[1]])
 def test_coverage_counts_the_pixels_that_show_the_target(clip: str, stride: int):
     track = few().track(f"{clip}/occluded/A")
     cut = Cut(15, 6)
@@ -545,7 +555,7 @@ def test_coverage_counts_the_pixels_that_show_the_target(clip: str, stride: int)
 
 
 def test_the_diameter_is_that_of_the_whole_outline_at_its_largest():
-    track = few().track("presence-rebound/test-0000/occluded/A")
+    track = few().track(f"{scenes('presence-rebound')[0]}/occluded/A")
     alone = track
     for role in set(track.roles) - {"target"}:
         alone = alone.without(role)
@@ -555,7 +565,7 @@ def test_the_diameter_is_that_of_the_whole_outline_at_its_largest():
 
 
 def test_sides_are_told_by_the_middle_of_the_occluder():
-    for name in ("presence-steady/test-0000", "presence-drop/test-0000"):  # one camera jitters
+    for name in (scenes("presence-steady")[0], scenes("presence-drop")[0]):  # one camera jitters
         track = few().track(f"{name}/occluded/A")
         slot = track.slots_of("occluder")[0]
         states = states_of(track, Cut(10, 6))

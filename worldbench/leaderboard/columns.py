@@ -9,13 +9,16 @@ from worldbench.schema import Body, MetricResult, Scalar
 
 ColumnKey = tuple[str, tuple[tuple[str, Scalar], ...], bool]
 
+_OF_WHAT = frozenset({"extractor", "geometry"})
+"""Factors that say what a metric was measured with, not of which part of the trials."""
+
 OPERATOR = "operator"
 """The factor in which adapters of different schools differ where they answer the same question."""
 
 
 def is_main(metric: MetricResult) -> bool:
     """Says whether a metric has a column of its own, rather than a line among the breakdowns."""
-    return metric.headline or metric.factors.keys() <= {"extractor"}
+    return metric.headline or metric.factors.keys() <= _OF_WHAT
 
 
 class Layout:

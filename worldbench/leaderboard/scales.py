@@ -46,7 +46,26 @@ SCALES: dict[str, Scale] = {
     "kernel": Scale(COPY_LAST, "oracle"),
     "psnr": Scale(COPY_LAST, None),
     "ssim": Scale(COPY_LAST, None),
-    "tsed": Scale(None, None, "its floor and ceiling are futures of its own record"),
+    **dict.fromkeys(
+        (
+            "anchored_similarity",
+            "path_speed_error",
+            "tsed",
+            "enough_matches",
+            "sampson_error",
+            "depth",
+            "depth_delta1",
+            "pose",
+            "rotation_error",
+            "direction_error",
+        ),
+        Scale(None, None, "its floor and ceiling are futures of its own record"),
+    ),
+    "gain_over_mean": Scale(None, None, "it is a difference: its record measured what it is over"),
+    "correspondence_recall": Scale(
+        None, None, "its floor is chance, which its own record measured"
+    ),
+    "asked": Scale(None, None, "it is no score: the share of trials that could be asked"),
     # Its floors, chance and a random-init twin, are factors of the record and not adapters.
     "top1": Scale(None, None),
 }

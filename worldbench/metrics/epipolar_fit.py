@@ -98,6 +98,25 @@ def estimate_fundamental(
     return EstimatedFundamental(unit(F), inliers, moved, share, "ok", None)
 
 
+def checkerboard(x_a: Points, size: tuple[int, int], *, cells: int = 8) -> Bool[np.ndarray, " n"]:
+    """Deals matches out to two halves, by where they are in the first frame.
+
+    Neighbours fall into one half together, mostly, so that neither is told by the other where a
+    keypoint is that both repeat; and either half is spread over the whole frame.
+
+    Args:
+        x_a: Points of the first frame, pixels.
+        size: Its height and width in pixels.
+        cells: Squares of the board along the shorter side.
+
+    Returns:
+        Whether a point lies on a black square.
+    """
+    squares = np.floor(x_a * (cells / min(size))).astype(np.int64)
+    black: Bool[np.ndarray, " n"] = squares.sum(axis=1) % 2 == 0
+    return black
+
+
 def _fitted(x_a: Points, x_b: Points, seed: int, tolerance: float) -> Matrix | None:
     F = _robust(cv2.findFundamentalMat, x_a, x_b, seed, tolerance)
     if F is None:

@@ -1,4 +1,11 @@
-"""A future held against what the context showed: similarity by gap, and the speed of its path."""
+"""A future held against what the context showed: similarity by gap, and the speed of its path.
+
+Pixels are compared with those of the context, as seen from there. Latents are compared with the
+real future's own, in those tokens whose surface the context showed elsewhere. Against the
+context's latents whoever leaves out what changes with the view would beat the real future: its
+latents with noise taken off, or the context's own carried along. Against the real future's nobody
+can have a cosine above 1, and shrinking, averaging or smoothing latents only turns them away.
+"""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -14,6 +21,9 @@ from worldbench.suites.view_geometry import SPEEDS, TOKENS_MOVED, View
 PIXELS, LATENTS = "pixels", "latents"
 """What is compared: frames by normalised cross-correlation, or latents by their cosine."""
 
+CARRIED = "carried"
+"""The future whose latents are the anchor's, each where its surface went."""
+
 Grid = Float[Tensor, "c h w"]
 Compare = Callable[[Grid, Grid, Float64[Tensor, "h w 2"], Bool[Tensor, "h w"]], float | None]
 """Of a foreseen grid and a real one, with where the real one is seen again."""
@@ -26,13 +36,11 @@ def compare_pixels(
     return masked_ncc(warp(foreseen, places), real, mask)
 
 
-def compare_latents(mean: Float[Tensor, " d"]) -> Compare:
-    """Makes the comparison of latents whose common part is ``mean``."""
-
-    def compare(foreseen: Grid, real: Grid, places: Tensor, mask: Tensor) -> float | None:
-        return token_cosine(foreseen, real, places, mask, mean)
-
-    return compare
+def compare_latents(
+    foreseen: Grid, real: Grid, places: Float64[Tensor, "h w 2"], mask: Bool[Tensor, "h w"]
+) -> float | None:
+    """Returns the mean cosine of foreseen latents and real ones, both less what is shared."""
+    return token_cosine(foreseen, real, places, mask, torch.zeros(len(real)))
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,6 +88,30 @@ class Footage:
                 found[self.frames[f] - self.seen[-1]] = known
         return found
 
+    def recalled(self) -> dict[int, dict[str, float]]:
+        """Returns by gap in frames how alike futures are to the real one, where it was seen before.
+
+        Counted are cells of the real future whose surface the last grid of the context shows in
+        another cell. Beside the futures, ``carried``: the cells of that grid where their surfaces
+        went, which shows how far what is compared follows surfaces at all.
+        """
+        again = self.view.again(
+            list(self.frames), [self.seen[-1]] * len(self.frames), self.patch, self.parallax
+        )
+        here = _centres(again.mask.shape[1], again.mask.shape[2]).to(again.places)
+        found: dict[int, dict[str, float]] = {}
+        for f, (places, mask) in enumerate(zip(again.places, again.mask, strict=True)):
+            real = self.futures["ceiling"][0, f]
+            told = {
+                name: self._mean(future[:, f], real, here, mask)
+                for name, future in self.futures.items()
+            }
+            told[CARRIED] = self.compare(self.real[-1], real, places, mask)
+            known = {name: value for name, value in told.items() if value is not None}
+            if len(known) == len(told):
+                found[self.frames[f] - self.seen[-1]] = known
+        return found
+
     def speeds(self, names: Sequence[str]) -> dict[str, float | None]:
         """Returns the speed along the camera's path that futures fit best, seen from the context.
 
@@ -114,8 +146,10 @@ class Footage:
 
 def latent_footage(
     view: View,
-    context: Float[Tensor, "a h w d"],
+    anchor: Float[Tensor, "h w d"],
     futures: Mapping[str, Float[Tensor, "_ f h w d"]],
+    *,
+    first: int,
     stride: int,
     patch: int,
 ) -> Footage:
@@ -123,20 +157,25 @@ def latent_footage(
 
     Args:
         view: The truth.
-        context: Latents of the context.
-        futures: Latents by name; ``ceiling`` is the real future.
+        anchor: The last latents of the context, less what is shared.
+        futures: Latents by name, likewise; ``ceiling`` is the real future.
+        first: The first frame after the context.
         stride: Frames per latent step.
         patch: Side of a token's patch in pixels.
     """
-    steps = next(iter(futures.values())).shape[1]
-    real = torch.cat([context.flatten(0, 2), futures["ceiling"].flatten(0, 3)]).double()
+    steps = futures["ceiling"].shape[1]
     return Footage(
         view,
         patch,
-        context.permute(0, 3, 1, 2),
-        [i * stride for i in range(len(context))],
+        anchor.permute(2, 0, 1)[None],
+        [first - stride],
         {name: future.permute(0, 1, 4, 2, 3) for name, future in futures.items()},
-        [(len(context) + i) * stride for i in range(steps)],
-        compare_latents(real.mean(dim=0)),
+        [first + i * stride for i in range(steps)],
+        compare_latents,
         TOKENS_MOVED,
     )
+
+
+def _centres(rows: int, columns: int) -> Float64[Tensor, "rows columns 2"]:
+    y, x = (torch.arange(n, dtype=torch.float64) + 0.5 for n in (rows, columns))
+    return torch.stack(torch.meshgrid(x, y, indexing="xy"), dim=-1)

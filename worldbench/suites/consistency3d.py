@@ -7,11 +7,12 @@ there, and do matches between foreseen frames obey epipolar geometry? *Read-outs
 and of the camera's motion can be read off latents, foreseen or real?
 """
 
+from dataclasses import replace
 from typing import Any, ClassVar
 
 from worldbench import trivial_scorers
 from worldbench.data.source import Clip, ClipSource
-from worldbench.data.worlds.content import AFTER
+from worldbench.data.worlds.content import AFTER, QuadEntry
 from worldbench.options import at_least
 from worldbench.schema import AdapterCard, Trial
 from worldbench.suite import Scorer, Setting
@@ -19,10 +20,10 @@ from worldbench.suites import surprise
 from worldbench.suites.quad_trials import QuadSource, entries_of, quad_source, trial_of
 from worldbench.suites.view_families import POSED, UNPOSED, PosedSource
 
-HEADLINE = {"condition": "occluded", "hide": "screen"}
+HEADLINE = {"condition": "occluded", "hide": "screen", "resized": False}
 """The quads that count: the piece is seen from one side of the screen, then from the other. Where
 the camera turns away and comes back to the same view, the frames of the context as a bag tell the
-answer: those are shown beside."""
+answer, and where a piece is scaled its share of the colours does: those are shown beside."""
 
 VIEWS = ("static_orbit", "dolly", "truck")
 """Families whose clips are views of a still life."""
@@ -35,7 +36,7 @@ class Consistency3D:
     """Surprise at scenes that are not rigid, and the geometry of a model's own future.
 
     Args:
-        samples: Rollouts per context; TSED and read-outs look at the first of them.
+        samples: Rollouts per context; a view's values are means over them.
         views: How many views of each family, or real clips, are rolled out; all if None.
         secondary: How many of the headline quads the other operators are asked about, likewise.
 
@@ -57,7 +58,11 @@ class Consistency3D:
         "tsed": "1",
         "sampson_error": "1",
         "depth": "1",
+        "depth_delta1": "1",
         "pose": "1",
+        "rotation_error": "1",
+        "direction_error": "1",
+        "gain_over_mean": "1",
         "correspondence_recall": "1",
     }
 
@@ -81,7 +86,7 @@ class Consistency3D:
         if not isinstance(data, QuadSource):
             family = POSED if isinstance(data, PosedSource) else UNPOSED
             return [_view(clip, family) for clip in data.clips()[: self.views]]
-        quads = [trial_of(entry) for entry in entries_of(quad_source(data, self.name))]
+        quads = [_quad(entry) for entry in entries_of(quad_source(data, self.name))]
         views: list[Trial] = []
         for family in VIEWS:
             clips = [clip for clip in data.clips() if clip.id.startswith(f"{family}/")]
@@ -91,8 +96,14 @@ class Consistency3D:
     def protocol(self, data: ClipSource) -> dict[str, Any]:
         """Returns what fixes the meaning of the scores: options, rules and the clips' format."""
         from worldbench import operators
-        from worldbench.suites import consistency3d_readout, correspondence_recall, view_geometry
+        from worldbench.suites import (
+            consistency3d_readout,
+            correspondence_recall,
+            training_views,
+            view_geometry,
+        )
 
+        train = data.train if isinstance(data, QuadSource) else None
         return {
             "samples": self.samples,
             "views": self.views,
@@ -103,6 +114,8 @@ class Consistency3D:
             "trivial_scorers": sorted(trivial_scorers.SCORERS),
             "geometry": view_geometry.RULES,
             "readout": [consistency3d_readout.VERSION, operators.VERSION],
+            "training": None if train is None else train.info.digest,
+            "latents": {**view_geometry.LATENT_RULES, "version": training_views.VERSION},
             "angles": [list(correspondence_recall.ANGLES), correspondence_recall.NEAR],
             "clips": data.protocol,
         }
@@ -126,6 +139,11 @@ def is_headline(trial: Trial) -> bool:
 def is_view(trial: Trial) -> bool:
     """Says whether a trial is a view, and not a quad."""
     return "view" in trial.factors
+
+
+def _quad(entry: QuadEntry) -> Trial:
+    trial = trial_of(entry)
+    return replace(trial, factors={**trial.factors, "resized": entry.violation == "scale"})
 
 
 def _view(clip: Clip, family: str) -> Trial:

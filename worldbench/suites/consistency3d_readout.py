@@ -3,7 +3,9 @@
 Fitted on latents of real futures of training views, each future encoded alone, never on rollouts
 and never on what is scored. Depth: from each token, by how much the logarithm of the depth at its
 patch's centre differs from what is usual at its place, so that errors are factors. Pose: from
-coarse grids of two latent steps, rotation vector and translation from one to the other.
+coarse grids of two latent steps, rotation vector and translation from one to the other; each is
+read by a map of its own, from the grids or from their difference, as held-out training views ask
+for.
 """
 
 from collections.abc import Sequence
@@ -26,12 +28,15 @@ from worldbench.suite import Row
 from worldbench.suites import ridge
 from worldbench.suites.view_geometry import View
 
-VERSION = 1
+VERSION = 2
 """Raised whenever read-outs of the same latents say something else; part of the protocol."""
 
 _COARSE = (1, 2, 4)
-"""Rows and columns of a latent step from which poses may be read; which, held-out training views
-tell."""
+"""Rows and columns of a latent step from which poses may be read."""
+
+_PENALTIES = (1e3, 1e2, 1e1, *ridge.PENALTIES)
+"""A pose has thousands of features and a hundred examples: where they tell nothing, only a penalty
+far above the variance of a feature leaves the training views' mean."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,12 +70,37 @@ class Future:
         cameras = self.view.cameras[list(self.frames)].cpu()
         return pose_to_target(relative_pose(cameras[:1].expand_as(cameras[1:]), cameras[1:]))
 
-    def coarse(self, rows: int) -> Float[Tensor, "p k"]:
-        """Returns the first latent step beside each later one, a few rows and columns of each."""
+    def moved(self, rows: int, *, difference: bool) -> Float[Tensor, "p k"]:
+        """Returns what poses of later steps from the first may be read from.
+
+        Args:
+            rows: Rows and columns of a step, at most as many as there are.
+            difference: Whether it is the later step less the first, or the two side by side.
+        """
         grids = self.tokens.double().cpu().permute(0, 3, 1, 2)
         side = (min(rows, grids.shape[2]), min(rows, grids.shape[3]))
         flat = adaptive_avg_pool2d(grids, side).flatten(1)
-        return torch.cat([flat[:1].expand_as(flat[1:]), flat[1:]], dim=1)
+        first, later = flat[:1].expand_as(flat[1:]), flat[1:]
+        return later - first if difference else torch.cat([first, later], dim=1)
+
+
+@dataclass(frozen=True, eq=False)
+class PoseMap:
+    """Reads three numbers of a pose.
+
+    Attributes:
+        map: From what :meth:`Future.moved` returns.
+        rows: Rows and columns of a step.
+        difference: Whether it is read from the difference of steps.
+    """
+
+    map: ridge.Map
+    rows: int
+    difference: bool
+
+    def __call__(self, future: Future) -> Float[Tensor, "p 3"]:
+        """Returns what is read off a future."""
+        return self.map(future.moved(self.rows, difference=self.difference))
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,25 +110,24 @@ class GeometryReadout:
     Attributes:
         depth: Token to the logarithm of depth, less what is usual.
         usual: Mean logarithm of depth at each place over training views: what nobody need see.
-        pose: Coarse grids of two steps to rotation vector and translation; None where futures have
-            a single latent step.
-        coarse: How coarse these grids are.
+        pose: What reads rotation vectors and what reads translations; None where futures have a
+            single latent step.
         still: Mean of the training views' poses.
     """
 
     depth: ridge.Map
     usual: Float[Tensor, "h w"]
-    pose: ridge.Map | None
-    coarse: int
+    pose: tuple[PoseMap, PoseMap] | None
     still: Float[Tensor, " 6"]
 
     def row(self, future: Future) -> Row:
         """Returns how near depth and pose come that are read off a future."""
         tokens = future.tokens.cpu()
         depth = (self.usual + self.depth(tokens)[..., 0]).exp()
-        return self._depth_row(depth, future) | self._pose_row(
-            None if self.pose is None else self.pose(future.coarse(self.coarse)), future
-        )
+        told = None
+        if self.pose is not None:
+            told = torch.cat([read(future) for read in self.pose], dim=1)
+        return self._depth_row(depth, future) | self._pose_row(told, future)
 
     def usual_row(self, future: Future) -> Row:
         """Returns how near the training views' mean comes, which looks at nothing."""
@@ -151,13 +180,26 @@ def fit_geometry(futures: Sequence[Future], clusters: Sequence[str]) -> Geometry
     rest = (depth - usual).flatten()[:, None]
     read = ridge.fit(flat, rest, clusters, repeat=depth[0].numel())
     poses = torch.stack([future.poses for future in futures])
-    maps: dict[int, ridge.Map] = {}
-    for rows in _COARSE if poses.shape[1] else ():
-        coarse = torch.cat([future.coarse(rows) for future in futures])
-        maps[rows] = ridge.fit(coarse, poses.flatten(0, 1), clusters, repeat=poses.shape[1])
+    pose = None
+    if poses.shape[1]:
+        turns, moves = poses[..., :3], poses[..., 3:]
+        pose = (_pose_map(futures, turns, clusters), _pose_map(futures, moves, clusters))
+    return GeometryReadout(read, usual, pose, poses.mean(dim=(0, 1)))
 
-    def missed(rows: int) -> float:
-        return float((maps[rows].held_out - poses.flatten(0, 1)).square().sum())
 
-    best = min(maps, key=missed, default=_COARSE[0])
-    return GeometryReadout(read, usual, maps.get(best), best, poses.mean(dim=(0, 1)))
+def _pose_map(
+    futures: Sequence[Future], targets: Float[Tensor, "n p 3"], clusters: Sequence[str]
+) -> PoseMap:
+    """Fits every kind of map and returns the one that misses held-out views by least."""
+    flat = targets.flatten(0, 1)
+
+    def fitted(rows: int, difference: bool) -> PoseMap:
+        x = torch.cat([future.moved(rows, difference=difference) for future in futures])
+        repeat = targets.shape[1]
+        return PoseMap(ridge.fit(x, flat, clusters, repeat, _PENALTIES), rows, difference)
+
+    def missed(one: PoseMap) -> float:
+        return float((one.map.held_out - flat).square().sum())
+
+    tried = [fitted(rows, difference) for rows in _COARSE for difference in (True, False)]
+    return min(tried, key=missed)

@@ -21,6 +21,7 @@ from worldbench.suites.quad_asking import QuadAsker, first
 from worldbench.suites.quad_trials import QuadSource
 from worldbench.suites.real_views import RealViewReader
 from worldbench.suites.surprise import Asking
+from worldbench.suites.training_views import TrainingViews
 from worldbench.suites.view_rows import view_cut
 
 if TYPE_CHECKING:
@@ -57,7 +58,8 @@ class Consistency3DScorer:
         frames = int(data.protocol["frames"])
         quads = QuadAsker(frames, asking, is_headline, "rigidity_accuracy", wider)
         if isinstance(data, QuadSource):
-            return cls(suite, data, trials, quads, ViewReader(data, asking))
+            training = TrainingViews(data, setting)
+            return cls(suite, data, trials, quads, ViewReader(data, asking, training))
         return cls(suite, data, trials, quads, RealViewReader(data, asking))
 
     def score(self, adapter: Adapter, batch: Batch) -> list[Row]:

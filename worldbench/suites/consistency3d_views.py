@@ -7,25 +7,15 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from worldbench import operators
 from worldbench.adapter import Adapter, Encodes, Generates, Predicts
-from worldbench.batches import clip_batches
-from worldbench.cache import cached_tensors
-from worldbench.data.worlds.data import WorldData
-from worldbench.errors import DataError
 from worldbench.schema import AdapterCard, Trial
 from worldbench.suite import Row
-from worldbench.suites.consistency3d import VIEWS
-from worldbench.suites.consistency3d_readout import (
-    VERSION,
-    Future,
-    GeometryReadout,
-    fit_geometry,
-)
+from worldbench.suites.consistency3d_readout import Future, GeometryReadout, fit_geometry
 from worldbench.suites.correspondence_recall import recall_by_angle
 from worldbench.suites.futures import OWN, encoded, foreseen, spaces_of
 from worldbench.suites.quad_trials import Cut, QuadSource
 from worldbench.suites.surprise import Asking
+from worldbench.suites.training_views import TrainingViews, without
 from worldbench.suites.view_geometry import View, patch_of
 from worldbench.suites.view_rows import (
     future_frames,
@@ -35,20 +25,20 @@ from worldbench.suites.view_rows import (
     unmeasured,
 )
 
-_AT_ONCE = 16
-
 
 @dataclass(frozen=True)
 class ViewReader:
     """Rolls views out and measures them.
 
     Attributes:
-        data: The views; its training split is what read-outs are fitted on.
+        data: The views.
         asking: How questions are put.
+        training: What read-outs are fitted on, and what latents of views share.
     """
 
     data: QuadSource
     asking: Asking
+    training: TrainingViews
     _readouts: dict[tuple[str, str], GeometryReadout] = field(default_factory=dict)
 
     def rows(
@@ -81,22 +71,69 @@ class ViewReader:
                 rows[i] += pixel_rows(view, context[i], future[i], rolled[i], cut)
         setting, card = self.asking.setting, adapter.card
         came = {space: encoded(adapter, space, future, setting) for space in spaces_of(card)}
-        expected = None
-        if rolled is None and isinstance(adapter, Predicts) and OWN in came:
+        own: dict[str, Float[Tensor, "n s steps rows columns d"]] = {}
+        if rolled is not None:
+            samples = rolled.unbind(dim=1)
+            own = {
+                space: torch.stack([encoded(adapter, space, each, setting) for each in samples], 1)
+                for space in came
+            }
+        elif isinstance(adapter, Predicts) and OWN in came:
             expected = foreseen(adapter, context, cut.horizon, setting)
-            seen = encoded(adapter, OWN, context, setting)
-            for i, view in enumerate(views):
-                rows[i] += latent_rows(card, view, seen[i], came[OWN][i], expected[i])
+            own[OWN] = expected[:, None]
+            for i, more in enumerate(
+                self._latents(adapter, trials, views, context, came[OWN], expected, cut)
+            ):
+                rows[i] += more
         for space, real in came.items():
-            own = expected if rolled is None else encoded(adapter, space, rolled[:, 0], setting)
-            for i, more in enumerate(self._geometry(adapter, space, views, whole, real, own, cut)):
+            more_rows = self._geometry(adapter, space, views, whole, real, own.get(space), cut)
+            for i, more in enumerate(more_rows):
                 rows[i] += more
         if isinstance(adapter, Encodes):
-            tokens = encoded(adapter, OWN, whole, setting)
-            for i, view in enumerate(views):
-                rows[i] += recall_by_angle(view, tokens[i], card.temporal_stride)
+            for i, more in enumerate(self._recall(adapter, trials, views, whole)):
+                rows[i] += more
         named = zip(trials, rows, strict=True)
-        return [[{"trial": t.id, "cluster": t.cluster} | row for row in own] for t, own in named]
+        return [[{"trial": t.id, "cluster": t.cluster} | row for row in each] for t, each in named]
+
+    def _latents(
+        self,
+        adapter: Adapter,
+        trials: Sequence[Trial],
+        views: Sequence[View],
+        context: Float[Tensor, "n c 3 h w"],
+        came: Float[Tensor, "n steps rows columns d"],
+        expected: Float[Tensor, "n steps rows columns d"],
+        cut: Cut,
+    ) -> list[list[Row]]:
+        """Holds foreseen latents against those that came."""
+        last = encoded(adapter, OWN, context, self.asking.setting)[:, -1]
+        before = self.training.shared(adapter, (0, cut.context))
+        after = self.training.shared(adapter, (cut.context, cut.end))
+        said = self.training.foreseen(adapter, cut)
+        found = []
+        for i, (trial, view) in enumerate(zip(trials, views, strict=True)):
+            family = str(trial.factors["view"])
+            known = without(last[i], before[family][-1])
+            real, model = without(came[i], after[family]), without(expected[i], said[family])
+            found.append(latent_rows(view, known, real, model, cut))
+        return found
+
+    def _recall(
+        self,
+        adapter: Adapter,
+        trials: Sequence[Trial],
+        views: Sequence[View],
+        whole: Float[Tensor, "n t 3 h w"],
+    ) -> list[list[Row]]:
+        """Looks for the tokens of each step in the others."""
+        tokens = encoded(adapter, OWN, whole, self.asking.setting)
+        shared = self.training.shared(adapter, (0, whole.shape[1]))
+        stride = adapter.card.temporal_stride
+        found = []
+        for trial, view, own in zip(trials, views, tokens, strict=True):
+            rest = without(own, shared[str(trial.factors["view"])])
+            found.append(recall_by_angle(view, rest, stride))
+        return found
 
     def _geometry(
         self,
@@ -105,7 +142,7 @@ class ViewReader:
         views: Sequence[View],
         whole: Float[Tensor, "n t 3 h w"],
         came: Float[Tensor, "n steps rows columns d"],
-        expected: Float[Tensor, "n steps rows columns d"] | None,
+        expected: Float[Tensor, "n s steps rows columns d"] | None,
         cut: Cut,
     ) -> list[list[Row]]:
         """Reads depth and pose off futures; of grids that do not tile the clips, says so."""
@@ -118,7 +155,7 @@ class ViewReader:
         readout = self.readout(adapter, space, cut)
         found = []
         for i, view in enumerate(views):
-            futures = {"floor": still[i], "ceiling": came[i]}
+            futures = {"floor": still[i, None], "ceiling": came[i, None]}
             if expected is not None:
                 futures = {"model": expected[i], **futures}
             found.append(geometry_rows(readout, view, cut, space, futures))
@@ -136,41 +173,13 @@ class ViewReader:
         return self._readouts[key]
 
     def _fitted(self, adapter: Adapter, space: str, cut: Cut) -> GeometryReadout:
-        train = self.data.train
-        clips = [c for c in (train.clips() if train else []) if c.id.split("/")[0] in VIEWS]
-        if not isinstance(train, WorldData) or len({clip.cluster for clip in clips}) < 2:
-            raise DataError(
-                "there are no training views to fit read-outs of geometry on",
-                seen=f"{len(clips)} in the training split of {self.data.info.name}",
-                accepted="two or more",
-                fix="data=consistency3d_quick, or suite.views=0",
-            )
-        ids = [clip.id for clip in clips]
-        device = self.asking.setting.device
-
-        def compute() -> dict[str, Tensor]:
-            parts = []
-            batches = [ids[i : i + _AT_ONCE] for i in range(0, len(ids), _AT_ONCE)]
-            for video in clip_batches(train, batches, device=device):
-                future = video[:, cut.context : cut.end]
-                parts.append(encoded(adapter, space, future, self.asking.setting).cpu())
-            return {"tokens": torch.cat(parts)}
-
-        who = adapter.card.revision if space == OWN else ["shared", operators.VERSION]
-        key = {
-            "who": who,
-            "stride": adapter.card.temporal_stride,
-            "data": [train.info.digest, train.protocol],
-            "cut": [cut.context, cut.horizon],
-            "readout": VERSION,
-            "arithmetic": [torch.__version__, device.type, self.asking.setting.precision],
-        }
-        tokens = cached_tensors("geometry", key, compute)["tokens"]
+        tokens = self.training.latents(adapter, space, (cut.context, cut.end))
+        train, clips = self.training.source, self.training.clips
         frames = future_frames(cut, adapter.card.temporal_stride)
         height, width = train.protocol["size"]
         futures = [
-            Future(View(train.track(clip), (height, width), torch.device("cpu")), each, frames)
-            for clip, each in zip(ids, tokens, strict=True)
+            Future(View(train.track(clip.id), (height, width), torch.device("cpu")), each, frames)
+            for clip, each in zip(clips, tokens, strict=True)
         ]
         return fit_geometry(futures, [clip.cluster for clip in clips])
 

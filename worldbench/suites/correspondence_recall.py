@@ -1,10 +1,10 @@
 """Do latents of one place stay alike as the camera goes round it?
 
-Each token of one latent step looks for its nearest neighbour, by the cosine of mean-centred
-latents, among all tokens of another step; found is right within a token and a half of where true
-depth and poses say that its surface is seen again. Only tokens that have moved by more count, or
-latents that tell where in the picture they are would find everything that stays. As Probe3D does it
-(El Banani et al. 2024, arXiv 2404.08636).
+Each token of one latent step looks for its nearest neighbour, by the cosine of latents less what
+they share with those of other scenes, among all tokens of another step; found is right within a
+token and a half of where true depth and poses say that its surface is seen again. Only tokens that
+have moved by more count, or latents that tell where in the picture they are would find everything
+that stays. As Probe3D does it (El Banani et al. 2024, arXiv 2404.08636).
 """
 
 import torch
@@ -28,7 +28,7 @@ def recall_by_angle(view: View, tokens: Float[Tensor, "s h w d"], stride: int) -
 
     Args:
         view: The truth.
-        tokens: Latents of the whole clip; each step stands for its first frame.
+        tokens: Latents of the whole clip, less what is shared; a step stands for its first frame.
         stride: Frames per latent step.
     """
     steps, rows, columns = tokens.shape[:3]
@@ -40,7 +40,7 @@ def recall_by_angle(view: View, tokens: Float[Tensor, "s h w d"], stride: int) -
     again = view.again(one, other, patch, NEAR)
     angles = view_angles(view.cameras, one, other)
     flat = tokens.flatten(1, 2).double()
-    centred = torch.nn.functional.normalize(flat - flat.mean(dim=(0, 1)), dim=-1)
+    directions = torch.nn.functional.normalize(flat, dim=-1)
     y, x = torch.meshgrid(
         torch.arange(rows, device=flat.device),
         torch.arange(columns, device=flat.device),
@@ -52,7 +52,7 @@ def recall_by_angle(view: View, tokens: Float[Tensor, "s h w d"], stride: int) -
         kept = mask.flatten()
         if int(kept.sum()) < _FEWEST or not ANGLES[0] <= float(angle) < ANGLES[-1]:
             continue
-        nearest = (centred[i][kept] @ centred[j].T).argmax(dim=1)
+        nearest = (directions[i][kept] @ directions[j].T).argmax(dim=1)
         right = places.flatten(0, 1)[kept]
         near = (centres[None] - right[:, None]).norm(dim=-1) <= NEAR
         hit = near.gather(1, nearest[:, None]).double().mean()

@@ -1,5 +1,6 @@
 """Means over rows with the intervals that scenes or source videos give, and skills of means."""
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -7,10 +8,13 @@ import numpy as np
 from jaxtyping import Float64
 
 from worldbench.schema import MetricResult, Scalar
-from worldbench.stats import cluster_mean, cluster_standard_error, normal_interval, skill
+from worldbench.stats import Skill, cluster_mean, cluster_standard_error, normal_interval, skill
 from worldbench.suite import Row
 
 Value = Callable[[Row], float | None]
+Place = Callable[..., Skill]
+"""Says where a value lies between a floor and a ceiling: :func:`worldbench.stats.skill`, or a
+stricter rule with its arguments."""
 
 
 def mean_of(
@@ -62,6 +66,15 @@ def mean_of(
     )
 
 
+def mean_row(samples: Sequence[Row]) -> Row:
+    """Returns the mean of rows of numbers; None wherever one of them has none."""
+    found: Row = {}
+    for name in samples[0]:
+        values = [row[name] for row in samples]
+        found[name] = None if None in values else math.fsum(values) / len(values)
+    return found
+
+
 def skill_between(
     model: Float64[np.ndarray, " n"],
     floor: Float64[np.ndarray, " n"],
@@ -69,6 +82,7 @@ def skill_between(
     clusters: Sequence[str],
     *,
     between: str,
+    place: Place = skill,
 ) -> dict[str, Any]:
     """Returns where a mean lies between a floor's (0) and a ceiling's (1), as fields of a metric.
 
@@ -80,11 +94,12 @@ def skill_between(
         ceiling: Likewise.
         clusters: Scene or source video of each.
         between: What the floor is called where a skill is undefined.
+        place: What says where a mean lies, given the standard error of ceiling − floor.
     """
     centred = [values - values.mean() for values in (model, floor, ceiling)]
     gap = float(ceiling.mean() - floor.mean())
     error = cluster_standard_error(centred[2] - centred[1], clusters)
-    placed = skill(
+    placed = place(
         float(model.mean()), float(floor.mean()), float(ceiling.mean()), standard_error=error
     )
     counts = {"n": len(model), "clusters": len(set(clusters))}

@@ -1,7 +1,8 @@
 """Views of real videos: no depth and no read-outs, but epipolar geometry.
 
-Where cameras are known (RealEstate10K), it is theirs. Where nobody knows them it is fitted to the
-matches themselves, which rewards whatever agrees with itself: gated by parallax, and marked.
+Where cameras are known (RealEstate10K), it is theirs. Where nobody knows them it is fitted to one
+half of the matches and judges the other. That still rewards whatever agrees with itself: gated by
+parallax, and marked.
 """
 
 from collections.abc import Sequence
@@ -12,11 +13,9 @@ from torch import Tensor
 
 from worldbench.adapter import Adapter
 from worldbench.data.source import ClipSource
-from worldbench.metrics.epipolar import Matrix, Points
-from worldbench.metrics.epipolar_fit import estimate_fundamental
-from worldbench.schema import Trial, seed_of
+from worldbench.schema import Trial
 from worldbench.suite import Row
-from worldbench.suites.epipolar_rows import Fundamental, true_geometry, tsed_row
+from worldbench.suites.epipolar_rows import Geometry, fitted_geometry, true_geometry, tsed_row
 from worldbench.suites.quad_trials import Cut
 from worldbench.suites.surprise import Asking
 from worldbench.suites.view_families import PosedSource
@@ -51,17 +50,13 @@ class RealViewReader:
         for i, trial in enumerate(trials):
             future = video[i, cut.context : cut.end]
             row = tsed_row(
-                self._geometry(trial), context[i, -1], rolled[i, 0], future, cut.context - 1
+                self._geometry(trial), context[i, -1], rolled[i], future, cut.context - 1
             )
             found.append([{"trial": trial.id, "cluster": trial.cluster, **row}])
         return found
 
-    def _geometry(self, trial: Trial) -> Fundamental:
+    def _geometry(self, trial: Trial) -> Geometry:
         if isinstance(self.data, PosedSource):
             cameras = self.data.cameras(trial.clips[0])
             return true_geometry(cameras.K, cameras.c2w)
-
-        def fitted(one: int, other: int, x_a: Points, x_b: Points) -> Matrix | None:
-            return estimate_fundamental(x_a, x_b, seed_of(trial.id, one, other) % 2**31).F
-
-        return fitted
+        return fitted_geometry(trial.id)

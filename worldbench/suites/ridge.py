@@ -21,7 +21,7 @@ class Map:
     Attributes:
         weights: ``d k``.
         offset: ``k``.
-        penalty: One of :data:`PENALTIES`.
+        penalty: One of those tried.
         held_out: What maps of this penalty say of each training item, fitted without its scene.
     """
 
@@ -36,7 +36,11 @@ class Map:
 
 
 def fit(
-    x: Float[Tensor, "n d"], y: Float[Tensor, "n k"], clusters: Sequence[str], repeat: int = 1
+    x: Float[Tensor, "n d"],
+    y: Float[Tensor, "n k"],
+    clusters: Sequence[str],
+    repeat: int = 1,
+    penalties: Sequence[float] = PENALTIES,
 ) -> Map:
     """Fits min ‖(x − x̄) w − (y − ȳ)‖² + n·p·v‖w‖², v the mean variance of x's columns.
 
@@ -48,24 +52,25 @@ def fit(
         y: Targets.
         clusters: Scene of each group of ``repeat`` neighbouring items.
         repeat: Items per entry of ``clusters``.
+        penalties: Those tried, in shares as :data:`PENALTIES`; of equals the first counts.
 
     Raises:
         ValueError: If there are fewer than two scenes.
     """
     x, y = x.double().cpu(), y.double().cpu()
     folds = [fold.repeat_interleave(repeat) for fold in _folds(clusters)]
-    held = {penalty: torch.empty_like(y) for penalty in PENALTIES}
+    held = {penalty: torch.empty_like(y) for penalty in penalties}
     for out in folds:
-        for penalty, solved in _solutions(x[~out], y[~out]).items():
+        for penalty, solved in _solutions(x[~out], y[~out], penalties).items():
             weights, offset = solved
             held[penalty][out] = x[out] @ weights + offset
-    best = min(PENALTIES, key=lambda penalty: float((held[penalty] - y).square().sum()))
+    best = min(penalties, key=lambda penalty: float((held[penalty] - y).square().sum()))
     weights, offset = _solutions(x, y, (best,))[best]
     return Map(weights, offset, best, held[best])
 
 
 def _solutions(
-    x: Float[Tensor, "n d"], y: Float[Tensor, "n k"], penalties: Sequence[float] = PENALTIES
+    x: Float[Tensor, "n d"], y: Float[Tensor, "n k"], penalties: Sequence[float]
 ) -> dict[float, tuple[Float[Tensor, "d k"], Float[Tensor, " k"]]]:
     """Solves for every penalty with one eigendecomposition of the smaller Gram matrix."""
     centre, level = x.mean(dim=0), y.mean(dim=0)

@@ -34,9 +34,19 @@ RULES: dict[str, Any] = {
     "agreement": 0.03,
     "speeds": list(SPEEDS),
     "fewest": {"pixels": MIN_PIXELS, "tokens": MIN_TOKENS},
-    "tsed": {"frames_apart": FRAMES_APART, "thresholds": list(THRESHOLDS)},
+    "tsed": {
+        "frames_apart": FRAMES_APART,
+        "thresholds": list(THRESHOLDS),
+        "estimated": "fitted to either half of a checkerboard, judged on the other",
+    },
 }
 """What the numbers of a view mean; part of the protocol."""
+
+LATENT_RULES: dict[str, Any] = {
+    "less": "mean over training views by family, step and place, of what is foreseen its own",
+    "against": "the real future, in tokens whose surface the anchor shows elsewhere",
+}
+"""What latents are compared with, and what is subtracted before; part of the protocol."""
 
 
 @dataclass(frozen=True, eq=False)

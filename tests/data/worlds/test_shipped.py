@@ -26,7 +26,7 @@ PAGE = ROOT / "reports" / "worlds"
 
 def test_the_everyday_sets_are_shipped() -> None:
     quick = {name for name in SETS if name.endswith("_quick")}
-    assert {"worlds", "permanence_full", *quick} == set(SHIPPED)
+    assert {"worlds", "permanence_full", "consistency3d_full", *quick} == set(SHIPPED)
 
 
 @pytest.mark.parametrize("name", SHIPPED)

@@ -78,6 +78,21 @@ def translation(eye: Vector, target: Vector, frames: int, step: Vector) -> Path:
     return path
 
 
+def passing(eye: Vector, target: Vector, frames: int, step: Vector, follow: float) -> Path:
+    """A camera that moves by ``step`` metres a frame and turns after what it passes.
+
+    Args:
+        eye: Where it is halfway.
+        target: What it looks at there.
+        frames: Number of frames.
+        step: Of the eye, per frame.
+        follow: 0 where it keeps its direction, 1 where it always looks at the target; between, or
+            beyond, likewise.
+    """
+    gone = (np.arange(frames) - (frames - 1) / 2)[:, None] * step
+    return np.stack([look_at(eye + way, target + (1 - follow) * way) for way in gone])
+
+
 def pan_and_return(eye: Vector, target: Vector, frames: int, widest: float) -> Path:
     """A camera on a tripod that turns away at a constant rate and back again at the same.
 

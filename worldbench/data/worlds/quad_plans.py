@@ -45,6 +45,9 @@ QUADS = {
 }
 """By kind of quad: the family, and the factors that are not balanced but fixed."""
 
+HEADLINE_PIECES = ("slide (screen)", "swap (screen)", "mirror (screen)")
+"""Not ``scale``: a larger piece has more pixels of its colour, so that a bag of colours knows."""
+
 
 @dataclass(frozen=True)
 class QuadPlan:
@@ -62,10 +65,12 @@ class QuadPlan:
         training_views: Further clips in the training split, by family.
         frames: Frames of every clip.
         fps: Frames per second.
-        pool: Quads of the headlines, ``presence`` and pieces behind a screen, are chosen out of so
-            many times their number, so that no trivial scorer wins
+        pool: By kind of a headline, ``presence`` and ``HEADLINE_PIECES``, out of how many quads
+            those of the test split are chosen, so that no trivial scorer wins
             (:mod:`~worldbench.data.worlds.balance`); each of them shows what comes out within
-            ``AFTER`` frames. Neither if 1.
+            ``AFTER`` frames.
+        tolerance: By how many quads a scorer may be off a half in that choice, in each violation
+            and over all.
     """
 
     name: str
@@ -77,14 +82,15 @@ class QuadPlan:
     training_views: Mapping[str, int] = field(default_factory=dict)
     frames: int = _FRAMES
     fps: float = _FPS
-    pool: int = 1
+    pool: Mapping[str, int] = field(default_factory=dict)
+    tolerance: float = 0.0
 
     @property
     def digest(self) -> str:
         """Digest of everything the content depends on."""
         told = asdict(self)
         # What a set does without leaves its digest as it was before there was such a thing.
-        left_out = {"training": {}, "training_views": {}, "pool": 1}
+        left_out = {"training": {}, "training_views": {}, "pool": {}, "tolerance": 0.0}
         for name, usual in {**left_out, "frames": _FRAMES, "fps": _FPS}.items():
             if told[name] == usual:
                 del told[name]
@@ -96,7 +102,7 @@ class QuadPlan:
         views = [*self._views("test", self.views), *self._views("train", self.training_views)]
         total = len(scenes) + len(views)
         found = told(_quad, scenes, workers, lambda done, _: tell(done, total))
-        made = _chosen(found, self.pool)
+        made = self._chosen(found)
         clips = [clip for quad in made for clip in quad.clips]
         clips += told(clip, views, workers, lambda done, _: tell(len(scenes) + done, total))
         rejected: Counter[str] = Counter()
@@ -126,8 +132,7 @@ class QuadPlan:
         scenes = []
         for number_of_kind, (kind, count) in enumerate(self.counts.items()):
             seed = self.seed + number_of_kind * _KINDS_APART  # no two kinds show the same room
-            apart = count // _OUT_EVERY if kind != "both_possible" else 0
-            for split, number in (("test", count - apart), ("test_ood", apart)):
+            for split, number in _splits(kind, self.pool.get(kind, count)).items():
                 scenes += self._of_kind(kind, number, seed, split)
         for number_of_kind, (kind, count) in enumerate(self.training.items()):
             seed = self.seed + number_of_kind * _KINDS_APART
@@ -137,22 +142,45 @@ class QuadPlan:
     def _of_kind(self, kind: str, count: int, seed: int, split: str) -> "list[Scene]":
         name, fixed = QUADS[kind]
         # What is only fitted on need not be balanced.
-        presence = kind.startswith("presence") and split != "train"
-        headline = presence or kind.endswith("(screen)")
-        pooled = headline and split != "train" and self.pool > 1
-        many = count * self.pool if pooled else count
+        balanced = kind.startswith("presence") and split != "train"
         format = {"split": split, "frames": self.frames, "fps": self.fps}
-        specs = family(name).specs(many, seed, factors=fixed, **format)
         return [
             Scene(
                 kind,
                 f"{slug(kind)}/{split}-{index:04d}",
                 spec,
-                "AP"[index % count % 2] if presence else None,
-                pooled,
+                "AP"[index % 2] if balanced else None,
+                kind in self.pool and split != "train",
             )
-            for index, spec in enumerate(specs)
+            for index, spec in enumerate(family(name).specs(count, seed, factors=fixed, **format))
         ]
+
+    def _chosen(self, found: "Sequence[_Made]") -> "list[_Made]":
+        """Leaves out what the pools have too much."""
+        # Only here: it needs torch, and plans without a pool do not.
+        from worldbench.data.worlds import balance
+
+        pooled = [quad for quad in found if quad.scene.pooled]
+        if not pooled:
+            return list(found)
+        groups = [(q.scene.kind, q.scene.spec.split, q.scene.shows_more) for q in pooled]
+        counts = {}
+        for kind in self.pool:
+            for split, number in _splits(kind, self.counts[kind]).items():
+                sides = ("A", "P") if kind.startswith("presence") else (None,)
+                for at, side in enumerate(sides):
+                    counts[kind, split, side] = (number + len(sides) - 1 - at) // len(sides)
+        came = np.array([quad.outcomes for quad in pooled])
+        within = [quad.scene.violation for quad in pooled]
+        places = balance.choose(groups, came, counts, within=within, tolerance=self.tolerance)
+        taken = {pooled[at].scene.name for at in places}
+        return [quad for quad in found if not quad.scene.pooled or quad.scene.name in taken]
+
+
+def _splits(kind: str, count: int) -> dict[str, int]:
+    """Says how many scenes of a kind lie in the test split, how many out of distribution."""
+    apart = count // _OUT_EVERY if kind != "both_possible" else 0
+    return {"test": count - apart, "test_ood": apart}
 
 
 class Scene(NamedTuple):
@@ -163,6 +191,11 @@ class Scene(NamedTuple):
     spec: SceneSpec
     shows_more: str | None
     pooled: bool
+
+    @property
+    def violation(self) -> str:
+        """Which violation the kind is of."""
+        return self.kind.split(" ")[0]
 
 
 @dataclass(frozen=True)
@@ -179,28 +212,13 @@ class _Made:
     outcomes: tuple[float, ...] = ()
 
 
-def _chosen(found: Sequence[_Made], pool: int) -> list[_Made]:
-    """Leaves out what is too much, in every group of scenes as much."""
-    # Only here: it needs torch, and plans without a pool do not.
-    from worldbench.data.worlds import balance
-
-    pooled = [quad for quad in found if quad.scene.pooled]
-    if not pooled:
-        return list(found)
-    groups = [(q.scene.kind, q.scene.spec.split, q.scene.shows_more) for q in pooled]
-    counts = {group: number // pool for group, number in Counter(groups).items()}
-    came = np.array([quad.outcomes for quad in pooled])
-    taken = {pooled[at].scene.name for at in balance.choose(groups, came, counts)}
-    return [quad for quad in found if not quad.scene.pooled or quad.scene.name in taken]
-
-
 def _quad(scene: Scene) -> _Made:
     """Redraws a scene until it makes a quad; its factors stay, its seed does not."""
     # Only here: pictures need torch, physics workers of other sets do not.
     from worldbench.data.worlds import balance, fairness, quads
     from worldbench.data.worlds.physics import OverlapError
 
-    violation, spec = scene.kind.split(" ")[0], scene.spec
+    violation, spec = scene.violation, scene.spec
     rejected: Counter[str] = Counter()
     for attempt in range(_REDRAWS):
         drawn = replace(spec, seed=spec.seed + attempt * SEEDS_APART)

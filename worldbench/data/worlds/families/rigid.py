@@ -17,7 +17,7 @@ _WAYS = (vec(1, 0, 0), vec(-1, 0, 0), vec(0, 1, 0), vec(0, -1, 0))
 def _stage(draw: Draw) -> Scene:
     side = draw.sign("side")
     hide = draw.text("hide")
-    path = _truck(draw, side) if hide == "screen" else _pan(draw, side, hide)
+    path = _pass(draw, side) if hide == "screen" else _pan(draw, side, hide)
     # Panned away from, the piece stands on the side that leaves the frame first.
     middle = 0.0 if hide == "screen" else -side * 0.28 * props.half_width(draw)
     bodies = _piece(draw, vec(middle, _PIECE_DEPTH, 0))
@@ -27,13 +27,17 @@ def _stage(draw: Draw) -> Scene:
     return props.scene(draw, bodies, path)
 
 
-def _truck(draw: Draw, side: float) -> camera.Path:
-    """Carries the camera sideways, the piece in view at both ends."""
+def _pass(draw: Draw, side: float) -> camera.Path:
+    """Carries the camera sideways past the piece, which is in view at both ends.
+
+    By how much the camera turns after the piece is drawn: a piece that crosses the picture lies,
+    on the other side, nearer to where the other half of it was; one that is followed stays where it
+    was. So a blurred bag of frames expects the change of the one and not of the other.
+    """
     eye, target = props.eye_and_target(draw)
     way = side * draw.uniform("way", 1.25, 1.45) * props.half_width(draw)
-    shift = vec(way / 2, 0, 0)
     step = vec(way / (draw.spec.frames - 1), 0, 0)
-    return camera.translation(eye - shift, target - shift, draw.spec.frames, step)
+    return camera.passing(eye, target, draw.spec.frames, step, draw.uniform("follow", 0.4, 1.1))
 
 
 def _pan(draw: Draw, side: float, hide: str) -> camera.Path:
@@ -45,7 +49,12 @@ def _pan(draw: Draw, side: float, hide: str) -> camera.Path:
 
 
 def _piece(draw: Draw, middle: Vector) -> list[Body]:
-    """Stands two unlike objects at unlike depths, or what the factor ``piece`` makes of them."""
+    """Stands two unlike objects beside or behind each other, or as the factor ``piece`` says.
+
+    Of two that stand across the view the one that goes out of sight last comes back last: a bag of
+    frames expects them swapped. Of two along the view the nearer one is seen larger before and
+    after: a bag expects them as they were. They stand at any angle between.
+    """
     change, rng = draw.text("piece"), draw.rng("piece")
     shapes = rng.permutation(["sphere", "box", "cylinder", "capsule"])[:2]
     apart, behind = float(rng.uniform(0.27, 0.31)), float(rng.uniform(0.2, 0.26))
@@ -54,12 +63,14 @@ def _piece(draw: Draw, middle: Vector) -> list[Body]:
     # Across the view or along it: a bag of frames that expects the one does not expect the other.
     shift = float(rng.uniform(0.36, 0.44)) * _WAYS[int(rng.integers(len(_WAYS)))]
     grow = float(rng.choice([0.62, 1.5]))
-    spots = [vec(-apart, behind, 0), vec(apart, -behind, 0)]
+    angle = float(rng.uniform(0, math.pi))
+    one, other = (-apart, behind), (apart, -behind)
     if change == "swap":
-        spots.reverse()
+        one, other = other, one
     elif change == "mirror":
-        spots, turns = [vec(-spot[0], spot[1], 0) for spot in spots], -turns
-    elif change == "slide":
+        one, other, turns = (apart, behind), (-apart, -behind), -turns
+    spots = [_turned(*spot, angle) for spot in (one, other)]
+    if change == "slide":
         spots = [spot + shift for spot in spots]
     bodies = []
     for index, (shape, spot) in enumerate(zip(shapes, spots, strict=True)):
@@ -76,6 +87,12 @@ def _piece(draw: Draw, middle: Vector) -> list[Body]:
         at = middle + spot
         bodies.append(props.on_floor(replace(body, joint="fixed"), float(at[0]), float(at[1])))
     return bodies
+
+
+def _turned(along: float, across: float, angle: float) -> Vector:
+    """Returns a spot on the floor, given by an axis at this angle to the picture's width."""
+    cos, sin = math.cos(angle), math.sin(angle)
+    return vec(cos * along - sin * across, sin * along + cos * across, 0)
 
 
 def _scaled(geom: Geom, factor: float) -> Geom:
@@ -113,7 +130,7 @@ FAMILIES = (
             ),
             "hide": Factor(
                 ("screen", "outside", "in_view"),
-                "behind a screen as the camera trucks, outside the frame as it pans, or never",
+                "behind a screen as the camera passes, outside the frame as it pans, or never",
                 default="screen",
             ),
             "objects": Factor((1, 2, 3), "objects that stand further back"),
