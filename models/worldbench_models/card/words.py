@@ -66,7 +66,7 @@ _JEPA = Words(
         "A small video joint-embedding predictive architecture (V-JEPA, Bardes et al. 2024): an "
         "encoder of patches of 2 frames × 8 × 8 pixels with full attention over space and time, "
         "and a predictor that foresees, from the latents of what was seen, the latents of what "
-        "was not. It learns on clips of the procedural worlds by the mean absolute error of those "
+        "was not. It learns on clips of the procedural worlds by the squared error of those "
         "latents, of blocks and of futures encoded without their past. One encoder, the average of "
         "the weights over training, serves context and targets. It is the predictive reference of "
         "worldbench beside the generative `dit`, matched in parameters and training FLOPs "
@@ -92,7 +92,7 @@ foreseen = adapter.predict(context, 12).tokens  # of 12 frames to come, as encod
         "It paints no pixels: what it foresees is seen through a read-out only, which "
         "`video_distance` fits to encodings of real futures.",
         "It answers with one prediction. Where several futures are possible, that lies between "
-        "them, as the mean absolute error asks for, and is none of them.",
+        "them, as a squared error asks for, and is none of them.",
         "Skill and surprise are measured in its own latents: what these leave out it need not "
         "foresee, so skills of two models, or of two steps of one training, do not compare alone.",
         "The targets of `latent_error_fullclip` have seen the context; it is there to compare with "

@@ -23,8 +23,8 @@ from worldbench_models.jepa.network import CAUSAL, KINDS
 from worldbench_models.patches import GRID
 
 TOKENS = GRID[0] * GRID[1] * GRID[2]
-CONTEXTS = (2, 4, 6)
-"""Latent steps of the causal contexts unless others are asked for: 4, 8 and 12 frames."""
+CONTEXTS = tuple(range(1, GRID[0]))
+"""Latent steps of the causal contexts unless others are asked for: every one that leaves a future."""
 
 
 @dataclass(frozen=True)

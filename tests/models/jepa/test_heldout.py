@@ -233,7 +233,7 @@ def test_skill_after_contexts_that_are_not_learnt_is_told_and_not_warned_of(
 
 
 def test_the_recipe_warns_of_the_contexts_that_it_teaches() -> None:
-    assert JEPARecipe()._heldout._trained == {"4", "8", "12"}
+    assert JEPARecipe()._heldout._trained == {"2", "4", "6", "8", "10", "12", "14"}
     assert JEPARecipe(contexts=[1, 7])._heldout._trained == {"2", "14"}
 
 

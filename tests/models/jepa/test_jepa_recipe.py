@@ -193,7 +193,7 @@ def test_training_takes_the_operations_of_the_dits(
 
     ours, dits = JEPARecipe(collapse=collapse), DiTRecipe()
     assert operations(ours) / operations(dits) == pytest.approx(1, abs=0.1)
-    assert ours.plan(size).batch_size == dits.plan(size).batch_size
+    assert ours.plan(size).batch_size == 3 * dits.plan(size).batch_size
 
 
 OTHERS: list[dict[str, Any]] = [

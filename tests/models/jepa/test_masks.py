@@ -144,9 +144,9 @@ def test_long_masks_cover_more_than_short_ones() -> None:
     assert (MULTI["long"].blocks, MULTI["long"].scale) == (2, 0.7)
 
 
-def test_causal_contexts_are_4_8_and_12_frames_unless_others_are_asked_for() -> None:
-    assert [2 * steps for steps in CONTEXTS] == [4, 8, 12]
-    assert [view.seen.shape[1] // STEP for view in listed(30, 1.0)] == [2, 4, 6]
+def test_causal_contexts_are_all_that_leave_a_future_unless_others_are_asked_for() -> None:
+    assert [2 * steps for steps in CONTEXTS] == [2, 4, 6, 8, 10, 12, 14]
+    assert [view.seen.shape[1] // STEP for view in listed(35, 1.0)] == [1, 2, 3, 4, 5, 6, 7]
     assert dealt(30, 0.5) == dealt(30, 0.5, CONTEXTS)
 
 
