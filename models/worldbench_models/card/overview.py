@@ -12,6 +12,7 @@ from pathlib import Path
 from worldbench.errors import WorldbenchError
 from worldbench.record import write_atomic
 from worldbench_models.card.__main__ import CARDS
+from worldbench_models.card.columns import read_columns
 from worldbench_models.card.compare import comparison
 
 SCHOOLS = ("dit-s/run", "jepa-s/run")
@@ -65,8 +66,24 @@ def overview(cards: Path = CARDS) -> str:
     parts += ["## Two schools", _SCHOOLS, comparison(_at(cards, SCHOOLS), heldout=False)]
     parts += ["## Against collapse: an averaged teacher or SIGReg", _ARMS]
     parts += [comparison(_at(cards, ARMS)), "## Between seeds", _SEEDS]
-    parts += [comparison(_at(cards, seeds)) for seeds in SEEDS]
+    for shipped, seeds in zip(SCHOOLS, SEEDS, strict=True):
+        parts += [*_recipe(cards, seeds[0], shipped), comparison(_at(cards, seeds))]
     return "\n\n".join(parts) + "\n"
+
+
+def _recipe(cards: Path, name: str, shipped: str) -> list[str]:
+    """Says by which options a run was trained otherwise than the one that ships, if by any."""
+    theirs, ours = (run.settings for run in read_columns(_at(cards, (name, shipped))))
+    other = [
+        f"`{option}` {theirs[option]}, now {value}"
+        if option in theirs
+        else f"no option `{option}` yet, now {value}"
+        for option, value in ours.items()
+        if option.startswith("model.") and theirs.get(option) != value
+    ]
+    if not other:
+        return []
+    return [f"**By another recipe** than {Path(shipped).parts[0]}: {'; '.join(other)}."]
 
 
 def _at(cards: Path, names: Sequence[str]) -> list[Path]:
