@@ -365,7 +365,7 @@ def test_a_file_that_changed_since_the_scan_is_refused(root, tmp_path):
 def test_an_unknown_layout_names_its_nearest_match(root):
     with pytest.raises(UsageError, match="did you mean 'kinetics'") as caught:
         VideoData("videos", str(root), "kinetic", annotations="x.csv")
-    assert "class_folders, folder, kinetics, path_label, ssv2" in str(caught.value)
+    assert "class_folders, folder, hmdb51, kinetics, path_label, ssv2, ucf101" in str(caught.value)
 
 
 @pytest.mark.parametrize("layout", ["kinetics", "path_label", "ssv2"])

@@ -115,7 +115,7 @@ def test_trivial_scorers_are_at_chance_on_the_shipped_headline(asked: list[Row],
     assert len(values) == 24
     if name in FAIR:
         assert set(values) == {0.5}
-    assert float(np.mean(values)) == pytest.approx(0.5, abs=1 / 24)
+    assert abs(sum(value - 0.5 for value in values)) <= 1
 
 
 def test_what_is_remembered_of_frames_wins_where_the_camera_comes_back(asked: list[Row]) -> None:
@@ -129,7 +129,7 @@ def test_what_is_remembered_of_frames_wins_where_the_camera_comes_back(asked: li
 
 def test_changes_between_frames_see_every_shipped_control(asked: list[Row]) -> None:
     outcomes = [row["outcome"] for row in asked if row["trial"].endswith("/visible")]
-    assert outcomes == [1.0] * 36
+    assert outcomes == [1.0] * 39
 
 
 @pytest.mark.parametrize(("says", "expected"), [(constant, 0.5), (from_last, 0.5), (change, 0.5)])
@@ -151,7 +151,7 @@ def test_a_simulator_is_right_about_all_of_them() -> None:
     (headline,) = [m for m in summary.metrics if m.headline]
     assert (headline.name, headline.value, headline.n) == ("rigidity_accuracy", 1.0, 24)
     names = {m.factors.get("violation") for m in summary.metrics if m.name == headline.name}
-    assert names == {None, "slide", "scale", "swap", "mirror"}
+    assert names == {None, "slide", "swap", "mirror"}
 
 
 def test_quads_depend_on_neither_batch_size_nor_order() -> None:

@@ -244,15 +244,21 @@ def test_pieces_change_as_their_violation_says() -> None:
         return tracks[name][1].pos[0, slots]
 
     was = a.pos[0, slots]
-    middle = was[:, :2].mean(0)
+    from_middle = was[:, :2] - was[:, :2].mean(0)
     moved = places("slide") - was
     assert np.allclose(moved[0], moved[1], atol=1e-4)
     # Along the view or across it.
     assert 0.3 < np.abs(moved[0]).max() < 0.5
     assert np.abs(moved[0]).max() == np.linalg.norm(moved[0])
     assert np.allclose(places("swap")[:, :2], was[::-1, :2], atol=1e-4)
-    assert np.allclose(places("mirror")[:, 0], 2 * middle[0] - was[:, 0], atol=1e-3)
-    assert np.allclose(places("mirror")[:, 1], was[:, 1], atol=1e-4)
+    # Mirrored in a line through the middle: as far from it as before, and neither there nor swapped.
+    mirrored = places("mirror")[:, :2] - was[:, :2].mean(0)
+    assert np.allclose(mirrored[0], -mirrored[1], atol=1e-3)
+    assert np.allclose(
+        np.linalg.norm(mirrored, axis=1), np.linalg.norm(from_middle, axis=1), atol=1e-3
+    )
+    for other in (from_middle, from_middle[::-1]):
+        assert np.linalg.norm(mirrored - other, axis=1).min() > 0.3
     ratio = tracks["scale"][1].size[slots].max(1) / a.size[slots].max(1)
     assert (np.abs(np.log(ratio)) > 0.3).all()
 

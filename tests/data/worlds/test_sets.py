@@ -63,7 +63,7 @@ def test_what_a_plan_does_without_leaves_its_digest_as_it_was() -> None:
     plan = QuadPlan("q", "a set", {"slide (screen)": 3}, {"dolly": 2}, 5)
     told = {name: getattr(plan, name) for name in ("name", "summary", "counts", "views", "seed")}
     assert plan.digest == digest(["quads", VERSION, told, QUADS])
-    assert replace(plan, training={}, training_views={}, frames=16, fps=8.0, pool=1) == plan
+    assert replace(plan, training={}, training_views={}, frames=16, fps=8.0, pool={}) == plan
 
 
 @pytest.mark.parametrize(
@@ -73,7 +73,8 @@ def test_what_a_plan_does_without_leaves_its_digest_as_it_was() -> None:
         {"training_views": {"dolly": 1}},
         {"frames": 24},
         {"fps": 12.0},
-        {"pool": 2},
+        {"pool": {"slide (screen)": 6}},
+        {"tolerance": 1.0},
     ],
 )
 def test_what_a_plan_does_with_is_in_its_digest(changed: dict[str, Any]) -> None:
