@@ -14,13 +14,13 @@ from worldbench import trivial_scorers
 from worldbench.data.source import Clip, ClipSource
 from worldbench.data.worlds.content import AFTER, QuadEntry
 from worldbench.options import at_least
-from worldbench.schema import AdapterCard, Trial
+from worldbench.schema import AdapterCard, Scalar, Trial
 from worldbench.suite import Scorer, Setting
 from worldbench.suites import surprise
 from worldbench.suites.quad_trials import QuadSource, entries_of, quad_source, trial_of
 from worldbench.suites.view_families import POSED, UNPOSED, PosedSource
 
-HEADLINE = {"condition": "occluded", "hide": "screen", "resized": False}
+HEADLINE: dict[str, Scalar] = {"condition": "occluded", "hide": "screen", "resized": False}
 """The quads that count: the piece is seen from one side of the screen, then from the other. Where
 the camera turns away and comes back to the same view, the frames of the context as a bag tell the
 answer, and where a piece is scaled its share of the colours does: those are shown beside."""

@@ -24,7 +24,7 @@ from worldbench_models.patches import GRID
 
 TOKENS = GRID[0] * GRID[1] * GRID[2]
 CONTEXTS = tuple(range(1, GRID[0]))
-"""Latent steps of the causal contexts unless others are asked for: every one that leaves a future."""
+"""Latent steps of the causal contexts unless others are asked for: all that leave a future."""
 
 
 @dataclass(frozen=True)

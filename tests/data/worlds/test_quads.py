@@ -251,7 +251,7 @@ def test_pieces_change_as_their_violation_says() -> None:
     assert 0.3 < np.abs(moved[0]).max() < 0.5
     assert np.abs(moved[0]).max() == np.linalg.norm(moved[0])
     assert np.allclose(places("swap")[:, :2], was[::-1, :2], atol=1e-4)
-    # Mirrored in a line through the middle: as far from it as before, and neither there nor swapped.
+    # Mirrored in a line through the middle: as far from it, and neither there nor swapped.
     mirrored = places("mirror")[:, :2] - was[:, :2].mean(0)
     assert np.allclose(mirrored[0], -mirrored[1], atol=1e-3)
     assert np.allclose(

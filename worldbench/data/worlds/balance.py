@@ -84,7 +84,7 @@ def choose(
     # Any choice within the tolerance will do: the search ends at the first, always the same.
     found = milp(
         np.zeros(len(came)),
-        integrality=np.ones(len(came)),
+        integrality=np.ones(len(came), dtype=np.int64),
         bounds=Bounds(0, 1),
         constraints=limits,
     )

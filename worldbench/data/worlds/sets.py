@@ -79,7 +79,8 @@ _PLANS: tuple[SetPlan, ...] = (
     ),
     QuadPlan(
         "consistency3d_full",
-        "150 headline rigidity quads, 375 others, with controls; 150 views, 150 to fit read-outs on",
+        "150 headline rigidity quads, 375 others, with controls; "
+        "150 views, 150 to fit read-outs on",
         {kind: 50 if kind in HEADLINE_PIECES else 75 for kind in _PIECES},
         dict.fromkeys(_VIEWS, 50),
         training_views=dict.fromkeys(_VIEWS, 50),
