@@ -86,6 +86,45 @@ class Encodes(Protocol):
 
 
 @runtime_checkable
+class Layered(Protocol):
+    """Names the layers at which ``encode`` gives latents; for probes, which look at several."""
+
+    @property
+    def layers(self) -> tuple[str, ...]:
+        """Their names, from the first to the last."""
+        ...
+
+
+@runtime_checkable
+class EncodesNoisy(Protocol):
+    """Takes clips with noise in ``encode``."""
+
+    @property
+    def noise_range(self) -> tuple[float, float]:
+        """The least and the largest share of noise, in [0, 1]."""
+        ...
+
+
+@runtime_checkable
+class EncodesLayers(Protocol):
+    """Gives the latents of several layers for the price of the deepest.
+
+    An adapter without it is asked for one layer at a time; the answers are the same.
+    """
+
+    def encode_layers(
+        self,
+        video: Float[Tensor, "b t 3 h w"],
+        layers: Sequence[str],
+        *,
+        noise: float | None = None,
+        seed: int = 0,
+    ) -> dict[str, Latents]:
+        """Returns by layer what ``encode`` gives there."""
+        ...
+
+
+@runtime_checkable
 class Predicts(Protocol):
     """Foresees latents from context pixels alone, in the space of its own ``encode``.
 

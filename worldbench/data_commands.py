@@ -12,6 +12,7 @@ ACTIONS = {
     "build": "render a set into the cache now: worldbench data build NAME",
     "preview": "contact sheet and clip wall of a set or family: worldbench data preview NAME",
     "export": "write a labelled set as Kinetics, Something-Something v2 or ImageNet lie on disk",
+    "features": "list the cached features of probes and their sizes; --evict NAME deletes some",
     "contexts": "export a suite's contexts for closed systems: … contexts data=… --out DIR",
 }
 
@@ -38,6 +39,7 @@ def data(arguments: Sequence[str]) -> int:
         "build": _build,
         "preview": _preview,
         "export": _export,
+        "features": _features,
         "contexts": _contexts,
     }
     action, rest = arguments[0], arguments[1:]
@@ -117,6 +119,26 @@ def _export(arguments: Sequence[str]) -> int:
         workers=given.workers,
     )
     print(f"{done.written} files written, {done.kept} kept in {done.out}")
+    return 0
+
+
+def _features(arguments: Sequence[str]) -> int:
+    options = _parser("features")
+    options.add_argument(
+        "--evict", nargs="+", default=[], metavar="NAME", help="beginnings of names; or all"
+    )
+    given = options.parse_args(arguments)
+    from worldbench.probes.store import evict, inventory, told_size
+
+    stored = evict(given.evict) if given.evict else inventory()
+    if given.evict and not stored and given.evict != ["all"]:
+        names = [each.name for each in inventory()]
+        raise unknown_name("set of features", given.evict[0], names, fix="worldbench data features")
+    for each in stored:
+        about = " ".join(str(value) for value in each.about.values())
+        print(f"{each.name}  {told_size(each.size):>10}  {about}")
+    done = "deleted" if given.evict else "cached"
+    print(f"{len(stored)} sets of features {done}, {told_size(sum(s.size for s in stored))}")
     return 0
 
 

@@ -10,7 +10,7 @@ import json
 import math
 import os
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import astuple, dataclass
 from pathlib import Path
@@ -19,6 +19,9 @@ from worldbench.data.files import contained
 from worldbench.data.probe_cache import ProbeCache
 from worldbench.data.video_info import VideoInfo, probe
 from worldbench.errors import DataError
+
+Look = Callable[[str, Path], VideoInfo]
+"""Tells what is in a file, by its path and root; a DataError says why it cannot be used."""
 
 _SHOWN = 5
 _REPEATS = "frames would repeat"
@@ -116,6 +119,13 @@ def unique(videos: Iterable[Video]) -> tuple[Video, ...]:
     return tuple(ordered)
 
 
+def first_by_hash(videos: Sequence[Video], count: int | None) -> Sequence[Video]:
+    """Keeps so many videos, chosen by the hash of their ids; all for None."""
+    if count is None or len(videos) <= count:
+        return videos
+    return sorted(videos, key=lambda video: hashlib.sha256(video.id.encode()).digest())[:count]
+
+
 def scan(
     videos: Iterable[Video],
     root: str | Path,
@@ -127,6 +137,7 @@ def scan(
     min_fps: float = 0.0,
     cache: Path | None = None,
     progress: Callable[[int, int], None] | None = None,
+    look: Look | None = None,
 ) -> Manifest:
     """Decodes every listed file once and builds the manifest.
 
@@ -140,6 +151,8 @@ def scan(
         min_fps: Fewest frames per second; up to 2 % less passes, as NTSC rates need.
         cache: Folder that remembers what was found in unchanged files; None to forget.
         progress: Called with (files done, files in all), on the calling thread.
+        look: Tells what is in a file, by its path and root; by default
+            :func:`~worldbench.data.video_info.probe`.
 
     Returns:
         The manifest; the same files give the same digest wherever they lie.
@@ -159,7 +172,8 @@ def scan(
         )
     for video in listed:
         contained(video.path, base)  # an escape is an attack or a wrong root, never an exclusion
-    found = _probe_all(sorted({video.path for video in listed}), base, workers, cache, progress)
+    paths = sorted({video.path for video in listed})
+    found = _probe_all(paths, base, workers, cache, progress, look or probe)
     entries, excluded = [], []
     for video in listed:
         info = found[video.path]
@@ -181,14 +195,15 @@ def _probe_all(
     workers: int | None,
     cache: Path | None,
     progress: Callable[[int, int], None] | None,
+    look: Look,
 ) -> Mapping[str, VideoInfo | str]:
     """Maps every path to what it holds, or to the reason why it is unusable."""
     memory = ProbeCache.load(cache, root)
 
-    def look(path: str) -> VideoInfo | str:
+    def told(path: str) -> VideoInfo | str:
         try:
             known = memory.get(root / path)
-            return known or memory.put(root / path, probe(path, root))
+            return known or memory.put(root / path, look(path, root))
         except DataError as error:
             return error.what
         except OSError as error:
@@ -198,7 +213,7 @@ def _probe_all(
     threads = workers or min(16, os.cpu_count() or 1)
     pool = ThreadPoolExecutor(threads)
     try:
-        futures = {pool.submit(look, path): path for path in paths}
+        futures = {pool.submit(told, path): path for path in paths}
         for done, future in enumerate(as_completed(futures), start=1):
             found[futures[future]] = future.result()
             if progress is not None:

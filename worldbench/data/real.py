@@ -1,8 +1,5 @@
 """Data sets of video files: a layout, its videos, and clips cut from them."""
 
-import hashlib
-import math
-import re
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
@@ -13,16 +10,16 @@ import numpy as np
 from jaxtyping import UInt8
 
 from worldbench.cache import cache_folder
-from worldbench.data import layouts
-from worldbench.data.manifest import Entry, Manifest, Video, scan
-from worldbench.data.source import Clip, ClipFormat
+from worldbench.data.clip_options import clip_format, some_or_all, source_pattern
+from worldbench.data.layouts.listed import ANNOTATED, LAYOUTS, listed
+from worldbench.data.manifest import Entry, Manifest, first_by_hash, scan
+from worldbench.data.source import Clip
 from worldbench.data.video import clip_times, decode_clips
+from worldbench.data.views import Views, covering
 from worldbench.errors import UsageError, unknown_name
 from worldbench.progress import Progress
 from worldbench.schema import DataInfo, Exclusion
 
-LAYOUTS = ("folder", "class_folders", "kinetics", "path_label", "ssv2")
-_LISTED = {"kinetics", "path_label", "ssv2"}  # layouts that need annotations beside the videos
 _TRAINING_VIDEOS = 2048  # more would be decoded for hours without moving what is fitted on them
 
 
@@ -35,9 +32,9 @@ class VideoData:
     Args:
         name: The name records and the board show.
         root: The folder that holds the videos.
-        layout: One of :data:`LAYOUTS`.
+        layout: One of :data:`~worldbench.data.layouts.listed.LAYOUTS`.
         annotations: The listing: a CSV (``kinetics``), a text file (``path_label``) or a folder
-            with ``labels.json`` (``ssv2``).
+            with ``labels.json`` (``ssv2``) or lists (``ucf101``, ``hmdb51``).
         split: Keep only this split; everything if None.
         classes: Keep only these classes.
         train: How the training split differs, e.g. ``{"split": "train"}`` or ``{"root": DIR}``;
@@ -53,6 +50,9 @@ class VideoData:
         clips_per_video: At most so many clips of one video, spread evenly; all if None.
         max_videos: Only so many videos, chosen by the hash of their ids; all if None.
         max_excluded: Largest share of unusable videos that a run accepts, in [0, 1].
+        segments: Views instead of clips that do not overlap: so many of every video, spread evenly;
+            of training videos too. None for clips.
+        crops: Of each view: 1, the centre, or 3 along the longer side; of training videos 1.
 
     Raises:
         UsageError: If the layout is unknown, annotations are missing, a number makes no sense, or
@@ -76,36 +76,26 @@ class VideoData:
         clips_per_video: int | None = None,
         max_videos: int | None = None,
         max_excluded: float = 0.05,
+        segments: int | None = None,
+        crops: int = 1,
     ) -> None:
         if layout not in LAYOUTS:
             raise unknown_name("layout", layout, LAYOUTS, fix="data.layout=folder")
-        if layout in _LISTED and annotations is None:
+        if layout in ANNOTATED and annotations is None:
             raise UsageError(
                 f"the layout {layout!r} needs its annotations",
                 accepted="the path of the listing that came with the data",
                 fix="data.annotations=PATH",
             )
-        if not 0 < fps < math.inf or frames < 2 or len(size) != 2 or min(size) < 1:
-            raise UsageError(
-                "clips of this format do not exist",
-                seen=f"frames={frames}, fps={fps}, size={list(size)}",
-                accepted="frames ≥ 2, fps > 0, size=[height,width] in pixels",
-                fix="data.frames=16 data.fps=15 data.size=[128,128]",
-            )
-        for option, count in (("clips_per_video", clips_per_video), ("max_videos", max_videos)):
-            if count is not None and count < 1:
-                raise UsageError(
-                    f"data.{option} leaves nothing to load",
-                    seen=count,
-                    accepted="an integer of at least 1, or null for all",
-                    fix=f"data.{option}=null",
-                )
         self.name, self.root, self.layout = name, root, layout
         self.annotations, self.split, self.classes = annotations, split, classes
-        self.format = ClipFormat(frames, float(fps), (size[0], size[1]), clips_per_video)
-        self.max_videos, self.max_excluded = max_videos, max_excluded
+        self.format = clip_format(frames, fps, size, clips_per_video)
+        self.max_videos, self.max_excluded = some_or_all("max_videos", max_videos), max_excluded
         self._train = dict(train) if train is not None else None
-        self.cluster, self._cluster = cluster, _compiled(cluster)
+        # Crops alone are views of the middle: of clips that follow each other there is no telling.
+        many = 1 if segments is None and crops != 1 else segments
+        self.views = None if many is None else Views(many, crops)
+        self.cluster, self._cluster = cluster, source_pattern(cluster)
 
     @property
     def frames(self) -> int:
@@ -126,7 +116,8 @@ class VideoData:
             "max_videos": self.max_videos,
             "cluster": self.cluster,
         }
-        return {**asdict(self.format), "size": list(self.format.size), **chosen}
+        views = {} if self.views is None else asdict(self.views)
+        return {**asdict(self.format), "size": list(self.format.size), **chosen, **views}
 
     @cached_property
     def train(self) -> "VideoData | None":
@@ -147,6 +138,8 @@ class VideoData:
             "clips_per_video": self.format.clips_per_video,
             "max_videos": _TRAINING_VIDEOS,
             "max_excluded": self.max_excluded,
+            "segments": None if self.views is None else self.views.segments,
+            "crops": 1,
         }
         unknown = sorted(set(self._train) - set(options))
         if unknown:
@@ -160,7 +153,12 @@ class VideoData:
         Raises:
             DataError: As :func:`worldbench.data.manifest.scan`.
         """
-        videos = self._chosen()
+        videos = first_by_hash(
+            listed(
+                self.layout, self.root, self.annotations, split=self.split, classes=self.classes
+            ),
+            self.max_videos,
+        )
         with Progress().task(f"scanning {self.name}", len(videos)) as step:
             return scan(
                 videos,
@@ -207,8 +205,15 @@ class VideoData:
                 f"{entry.id}@{k}", entry.id, self._source(entry.id), entry.video.label or "", start
             )
             for entry in self.manifest.entries
-            for k, start in self.format.windows(*entry.seconds)
+            for k, start in self._stretches(entry)
         ]
+
+    def _stretches(self, entry: Entry) -> list[tuple[int | str, float]]:
+        """Returns what the clips of a video are called, and where they begin."""
+        if self.views is None:
+            return [(k, start) for k, start in self.format.windows(*entry.seconds)]
+        starts = self.views.starts(*entry.seconds, self.format.seconds)
+        return [(name, starts[self.views.place(name)[0]]) for name in self.views.names()]
 
     def load(self, ids: Sequence[str]) -> UInt8[np.ndarray, "b t h w 3"]:
         """Decodes clips by id, each video in one pass.
@@ -216,53 +221,32 @@ class VideoData:
         Raises:
             DataError: If a file changed since the scan or a frame does not decode.
         """
-        places: dict[str, list[tuple[float, int]]] = defaultdict(list)
+        places: dict[str, list[tuple[str, int]]] = defaultdict(list)
         for position, clip_id in enumerate(ids):
-            video, _, k = clip_id.rpartition("@")
-            begin = self._entries[video].seconds[0]
-            places[video].append((begin + int(k) * self.format.seconds, position))
+            video, _, name = clip_id.rpartition("@")
+            places[video].append((name, position))
         out = np.empty((len(ids), self.format.frames, *self.format.size, 3), np.uint8)
         for video, wanted in places.items():
-            entry = self._entries[video]
-            times = [clip_times(start, self.format.frames, self.format.fps) for start, _ in wanted]
-            path = self.manifest.file(entry)
-            clips = decode_clips(path, times, size=self.format.size, info=entry.info)
+            clips = self._decoded(self._entries[video], [name for name, _ in wanted])
             for (_, position), clip in zip(wanted, clips, strict=True):
                 out[position] = clip
         return out
 
+    def _decoded(self, entry: Entry, names: Sequence[str]) -> list[UInt8[np.ndarray, "t h w 3"]]:
+        """Decodes clips of one video by what comes after the ``@`` of their ids."""
+        form, views, path, info = self.format, self.views, self.manifest.file(entry), entry.info
+        if views is None:
+            starts = [entry.seconds[0] + int(k) * form.seconds for k in names]
+            times = [clip_times(start, form.frames, form.fps) for start in starts]
+            return decode_clips(path, times, size=form.size, info=info)
+        places = [views.place(name) for name in names]
+        starts = views.starts(*entry.seconds, form.seconds)
+        segments = list(dict.fromkeys(segment for segment, _ in places))
+        times = [clip_times(starts[s], form.frames, form.fps) for s in segments]
+        whole = covering((info.height, info.width), form.size)
+        found = dict(zip(segments, decode_clips(path, times, size=whole, info=info), strict=True))
+        return [views.cropped(found[segment], form.size, crop) for segment, crop in places]
+
     def _source(self, video: str) -> str:
         match = self._cluster.search(video) if self._cluster else None
         return (match[1 if match.re.groups else 0] if match else None) or video
-
-    def _chosen(self) -> Sequence[Video]:
-        videos = self._listed()
-        if self.max_videos is None or len(videos) <= self.max_videos:
-            return videos
-        return sorted(videos, key=lambda v: hashlib.sha256(v.id.encode()).digest())[
-            : self.max_videos
-        ]
-
-    def _listed(self) -> Sequence[Video]:
-        if self.layout == "folder":
-            return layouts.folder(self.root)
-        if self.layout == "class_folders":
-            return layouts.class_folders(self.root, classes=self.classes, split=self.split)
-        listing = str(self.annotations)
-        if self.layout == "ssv2":
-            splits = (self.split,) if self.split is not None else ("train", "validation")
-            return layouts.ssv2(listing, self.root, splits=splits, classes=self.classes)
-        reader = layouts.kinetics if self.layout == "kinetics" else layouts.path_label
-        return reader(listing, self.root, classes=self.classes, split=self.split)
-
-
-def _compiled(cluster: str | None) -> re.Pattern[str] | None:
-    try:
-        return re.compile(cluster) if cluster is not None else None
-    except re.error as error:
-        raise UsageError(
-            f"data.cluster is no regular expression: {error}",
-            seen=cluster,
-            accepted="a Python regular expression whose first group names the source of a video",
-            fix="data.cluster='(.*)_c\\d+$', or null for one cluster per video",
-        ) from error

@@ -68,6 +68,10 @@ SCALES: dict[str, Scale] = {
     "asked": Scale(None, None, "it is no score: the share of trials that could be asked"),
     # Its floors, chance and a random-init twin, are factors of the record and not adapters.
     "top1": Scale(None, None),
+    "top5": Scale(None, None),
+    "per_class": Scale(None, None),
+    "fold_top1": Scale(None, None, "it is the best of a grid on the clips that chose"),
+    "gflops": Scale(None, None, "it is a cost"),
 }
 """The scale of every metric that worldbench ships, by its name."""
 

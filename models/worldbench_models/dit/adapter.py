@@ -56,6 +56,9 @@ class DiTAdapter:
         DataError: If the weights cannot be read.
     """
 
+    noise_range = (0.0, 1.0)
+    """Shares of noise that :meth:`encode` takes."""
+
     def __init__(
         self,
         name: str = "dit",
@@ -118,8 +121,24 @@ class DiTAdapter:
         Raises:
             ValueError: If layer or noise does not exist.
         """
+        layer = self.layer if layer is None else layer
+        return self.encode_layers(video, (layer,), noise=noise, seed=seed)[layer]
+
+    def encode_layers(
+        self,
+        video: Float[Tensor, "b t 3 h w"],
+        layers: Sequence[str],
+        *,
+        noise: float | None = None,
+        seed: int = 0,
+    ) -> dict[str, Latents]:
+        """Returns what :meth:`encode` gives at several layers, in one pass.
+
+        Raises:
+            ValueError: If a layer or the noise does not exist.
+        """
         video = checked_video(video)
-        depth = depth_at(self.layer if layer is None else layer, self.layers)
+        depths = [depth_at(layer, self.layers) for layer in layers]
         noise = self.noise if noise is None else noise
         if not 0 <= noise <= 1:
             raise ValueError(f"noise must be in [0, 1], got {noise}")
@@ -127,7 +146,10 @@ class DiTAdapter:
         fresh = drawn(tuple(clean.shape[1:]), seed).to(clean.device)
         levels = clean.new_full(clean.shape[:2], 1 - noise)
         noisy = noised(clean, fresh.expand_as(clean), levels)
-        return Latents(self._estimate.features(noisy, levels, depth), _STRIDE)
+        found = self._estimate.features(noisy, levels, depths).unbind(dim=1)
+        return {
+            layer: Latents(tokens, _STRIDE) for layer, tokens in zip(layers, found, strict=True)
+        }
 
     def generate(
         self,

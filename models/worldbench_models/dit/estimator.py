@@ -1,5 +1,7 @@
 """Asks the network, in batches of any size."""
 
+from collections.abc import Sequence
+
 from jaxtyping import Float
 from torch import Tensor
 
@@ -26,8 +28,11 @@ class Estimator:
         return in_parts(self._network.of(patches), patches, levels)
 
     def features(
-        self, patches: Float[Tensor, "b t h w p"], levels: Float[Tensor, "b t"], depth: int
-    ) -> Float[Tensor, "b t h w width"]:
-        """Returns the tokens after ``depth`` blocks, float32."""
+        self,
+        patches: Float[Tensor, "b t h w p"],
+        levels: Float[Tensor, "b t"],
+        depths: Sequence[int],
+    ) -> Float[Tensor, "b depths t h w width"]:
+        """Returns the tokens after each number of blocks, float32."""
         network = self._network.of(patches)
-        return in_parts(lambda z, t: network.features(z, t, depth), patches, levels)
+        return in_parts(lambda z, t: network.features_at(z, t, depths), patches, levels)

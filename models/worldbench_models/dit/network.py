@@ -11,6 +11,7 @@ Notable:
 """
 
 import math
+from collections.abc import Callable, Sequence
 
 import torch
 from jaxtyping import Float
@@ -98,11 +99,30 @@ class DiT(nn.Module):
         self, patches: Float[Tensor, "b t h w p"], levels: Float[Tensor, "b t"], depth: int
     ) -> Float[Tensor, "b t h w width"]:
         """Returns the tokens after ``depth`` blocks, normed: latents for probes and read-outs."""
-        x, _ = self._through(patches, levels, depth)
-        return rms_norm(x).reshape(*patches.shape[:4], -1)
+        return self.features_at(patches, levels, (depth,))[:, 0]
+
+    def features_at(
+        self,
+        patches: Float[Tensor, "b t h w p"],
+        levels: Float[Tensor, "b t"],
+        depths: Sequence[int],
+    ) -> Float[Tensor, "b depths t h w width"]:
+        """Returns :meth:`features` after several numbers of blocks, in one pass."""
+        seen: dict[int, Tensor] = {}
+
+        def look(depth: int, x: Tensor) -> None:
+            if depth in depths:
+                seen[depth] = rms_norm(x).reshape(*patches.shape[:4], -1)
+
+        self._through(patches, levels, max(depths), look)
+        return torch.stack([seen[depth] for depth in depths], dim=1)
 
     def _through(
-        self, patches: Float[Tensor, "b t h w p"], levels: Float[Tensor, "b t"], depth: int
+        self,
+        patches: Float[Tensor, "b t h w p"],
+        levels: Float[Tensor, "b t"],
+        depth: int,
+        look: Callable[[int, Tensor], None] | None = None,
     ) -> tuple[Float[Tensor, "b n width"], Float[Tensor, "b t 6 width"]]:
         grid = tuple(patches.shape[1:4])
         usual = {"code": self.code, "cos": self.cos, "sin": self.sin}
@@ -111,8 +131,11 @@ class DiT(nn.Module):
         x = x + placed["code"].to(x.dtype)
         told: Tensor = self.shared(self.level_in(level_code(levels)))
         shared = told.float().reshape(*levels.shape, 6, -1)
-        for block in self.blocks[:depth]:
-            x = block(x, shared, (placed["cos"], placed["sin"]))
+        turned = (placed["cos"], placed["sin"])
+        for i in range(depth + 1):
+            x = self.blocks[i - 1](x, shared, turned) if i else x
+            if look is not None:
+                look(i, x)
         return x, shared
 
 

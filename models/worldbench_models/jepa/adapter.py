@@ -1,6 +1,7 @@
 """The JEPA as an adapter: it encodes, predicts and is surprised."""
 
 import math
+from collections.abc import Sequence
 
 from jaxtyping import Float
 from torch import Tensor
@@ -32,8 +33,8 @@ class JEPAAdapter:
     encoded alone, at the last layer, which is the default one. So a read-out that is fitted on
     ``encode`` of real futures applies to ``predict`` as it is: that is the way from its rollouts to
     pixels, states and distances. Latents are layer-normed without gain, and they tell how long the
-    stretch is that they were encoded in: the shipped weights have learnt contexts of 4, 8 and 12
-    frames of 16-frame clips, and foresee that remainder. Other contexts are answered, and badly.
+    stretch is that they were encoded in: the shipped weights have learnt contexts of 2, 4 … 14
+    frames of 16-frame clips, and foresee that remainder. Other lengths are answered, and worse.
 
     Clips of another size than its own are resized, the short side to its own and the other to the
     nearest whole patch. An odd last frame counts twice. Clips that are no finite floats in [0, 1],
@@ -100,11 +101,30 @@ class JEPAAdapter:
         Raises:
             ValueError: If layer or noise does not exist.
         """
+        layer = self.layers[-1] if layer is None else layer
+        return self.encode_layers(video, (layer,), noise=noise, seed=seed)[layer]
+
+    def encode_layers(
+        self,
+        video: Float[Tensor, "b t 3 h w"],
+        layers: Sequence[str],
+        *,
+        noise: float | None = None,
+        seed: int = 0,
+    ) -> dict[str, Latents]:
+        """Returns what :meth:`encode` gives at several layers, in one pass.
+
+        Raises:
+            ValueError: If a layer or the noise does not exist.
+        """
         video = checked_video(video)
-        depth = depth_at(self.layers[-1] if layer is None else layer, self.layers)
+        depths = [depth_at(layer, self.layers) for layer in layers]
         if noise not in (None, 0):
             raise ValueError(f"{self.card.name} knows no noise levels: None or 0, got {noise}")
-        return Latents(self._network.encode(to_patches(video, self._side), depth), _STRIDE)
+        found = self._network.encode_at(to_patches(video, self._side), depths).unbind(dim=1)
+        return {
+            layer: Latents(tokens, _STRIDE) for layer, tokens in zip(layers, found, strict=True)
+        }
 
     def predict(
         self,

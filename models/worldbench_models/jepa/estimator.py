@@ -1,6 +1,7 @@
 """Asks the network, in batches of any size and about clips of any length."""
 
 import math
+from collections.abc import Sequence
 
 import torch
 from jaxtyping import Float
@@ -39,9 +40,17 @@ class Estimator:
             depth: Blocks to go through; all if None.
         """
         network = self._network.of(patches)
+        depth = len(network.encoder.blocks) if depth is None else depth
+        return self.encode_at(patches, (depth,))[:, 0]
+
+    def encode_at(
+        self, patches: Float[Tensor, "b t h w p"], depths: Sequence[int]
+    ) -> Float[Tensor, "b depths t h w width"]:
+        """Returns :meth:`encode` after several numbers of blocks, in one pass."""
+        network = self._network.of(patches)
         parts = patches.tensor_split(math.ceil(patches.shape[1] / self.length), dim=1)
-        latents = [in_parts(lambda part: network.encode(part, depth), part) for part in parts]
-        return torch.cat(latents, dim=1)
+        latents = [in_parts(lambda part: network.encode_at(part, depths), part) for part in parts]
+        return torch.cat(latents, dim=2)
 
     def foresee(
         self, context: Float[Tensor, "b c h w width"], steps: int

@@ -10,6 +10,7 @@ V-JEPA (Bardes et al. 2024, arXiv 2404.08471), as small as design §11 has it. N
   Groups`): the contexts of all masks of a step in one pass
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -116,11 +117,25 @@ class Encoder(nn.Module):
         Returns:
             Latents of mean 0 and variance 1, float32.
         """
+        depth = len(self.blocks) if depth is None else depth
+        return self.at(patches, places, (depth,), groups)[0]
+
+    def at(
+        self,
+        patches: Float[Tensor, "*b n p"],
+        places: Places,
+        depths: Sequence[int],
+        groups: Groups | None = None,
+    ) -> list[Float[Tensor, "*b n width"]]:
+        """Returns what :meth:`forward` gives after several numbers of blocks, in one pass."""
         x = self.patch_in(patches)
         x = x + places.code.to(x.dtype)
-        for block in self.blocks[:depth]:
-            x = block(x, places.rotation, groups)
-        return normed(x)
+        seen: dict[int, Tensor] = {}
+        for i in range(max(depths) + 1):
+            x = self.blocks[i - 1](x, places.rotation, groups) if i else x
+            if i in depths:
+                seen[i] = normed(x)
+        return [seen[depth] for depth in depths]
 
 
 class Predictor(nn.Module):
@@ -215,6 +230,15 @@ class JEPA(nn.Module):
             patches.flatten(1, 3), self.places((steps, rows, columns)), depth=depth
         )
         return latents.reshape(b, steps, rows, columns, -1)
+
+    def encode_at(
+        self, patches: Float[Tensor, "b t h w p"], depths: Sequence[int]
+    ) -> Float[Tensor, "b depths t h w width"]:
+        """Returns :meth:`encode` after several numbers of blocks, in one pass."""
+        b, steps, rows, columns, _ = patches.shape
+        places = self.places((steps, rows, columns))
+        found = torch.stack(self.encoder.at(patches.flatten(1, 3), places, depths), dim=1)
+        return found.reshape(b, len(depths), steps, rows, columns, -1)
 
     def predict(
         self, context: Float[Tensor, "b c h w width"], horizon: int

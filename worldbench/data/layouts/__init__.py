@@ -10,5 +10,6 @@ from worldbench.data.layouts.folder import folder
 from worldbench.data.layouts.kinetics import kinetics
 from worldbench.data.layouts.path_label import path_label
 from worldbench.data.layouts.ssv2 import ssv2
+from worldbench.data.layouts.ucf101 import hmdb51, ucf101
 
-__all__ = ["class_folders", "folder", "kinetics", "path_label", "ssv2"]
+__all__ = ["class_folders", "folder", "hmdb51", "kinetics", "path_label", "ssv2", "ucf101"]

@@ -28,7 +28,18 @@ def class_folders(
         DataError: If a video lies outside any class folder, or as :func:`folder`.
         UsageError: If there is no such class or split, with the alternatives.
     """
-    paths = videos_below(root)
+    return labelled(videos_below(root), classes=classes, split=split)
+
+
+def labelled(
+    paths: Sequence[str], *, classes: Sequence[str] | None = None, split: str | None = None
+) -> tuple[Video, ...]:
+    """Labels files by their folders; as :func:`class_folders`, for paths below a root.
+
+    Raises:
+        DataError: If a file lies outside any class folder.
+        UsageError: If there is no such class or split, with the alternatives.
+    """
     has_splits = {path.split("/")[0] for path in paths} <= SPLITS
     depth = 3 if has_splits else 2
     stray = [path for path in paths if path.count("/") < depth - 1]

@@ -1,0 +1,60 @@
+"""Options of data that is read from files, checked one by one."""
+
+import math
+import re
+from collections.abc import Sequence
+
+from worldbench.data.source import ClipFormat
+from worldbench.errors import UsageError
+
+
+def clip_format(
+    frames: int, fps: float | int, size: Sequence[int], clips_per_video: int | None = None
+) -> ClipFormat:
+    """Returns the format of clips.
+
+    Raises:
+        UsageError: If there are no such clips.
+    """
+    if not 0 < fps < math.inf or frames < 2 or len(size) != 2 or min(size) < 1:
+        raise UsageError(
+            "clips of this format do not exist",
+            seen=f"frames={frames}, fps={fps}, size={list(size)}",
+            accepted="frames ≥ 2, fps > 0, size=[height,width] in pixels",
+            fix="data.frames=16 data.fps=15 data.size=[128,128]",
+        )
+    count = some_or_all("clips_per_video", clips_per_video)
+    return ClipFormat(frames, float(fps), (size[0], size[1]), count)
+
+
+def some_or_all(option: str, count: int | None) -> int | None:
+    """Returns how many things an option keeps; None for all.
+
+    Raises:
+        UsageError: If it keeps none.
+    """
+    if count is not None and count < 1:
+        raise UsageError(
+            f"data.{option} leaves nothing to load",
+            seen=count,
+            accepted="an integer of at least 1, or null for all",
+            fix=f"data.{option}=null",
+        )
+    return count
+
+
+def source_pattern(cluster: str | None) -> re.Pattern[str] | None:
+    """Compiles what tells the source of a video from its id.
+
+    Raises:
+        UsageError: If it is no regular expression.
+    """
+    try:
+        return re.compile(cluster) if cluster is not None else None
+    except re.error as error:
+        raise UsageError(
+            f"data.cluster is no regular expression: {error}",
+            seen=cluster,
+            accepted="a Python regular expression whose first group names the source of a video",
+            fix="data.cluster='(.*)_c\\d+$', or null for one cluster per video",
+        ) from error

@@ -1,0 +1,127 @@
+"""L-BFGS on many independent problems at once (Nocedal & Wright 2006, algorithm 7.5).
+
+Each problem has its own memory, step length and end; all share one evaluation. A problem that is
+done is taken out of the batch, so that the rest go on alone.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Bool, Float, Int64
+from torch import Tensor
+
+Evaluate = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
+"""Maps parameters ``a n`` of the problems ``a`` to their values ``a`` and gradients ``a n``."""
+
+_ARMIJO = 1e-4
+_MEMORY = 10
+_HALVINGS = 30
+
+
+@dataclass
+class _Running:
+    """What the problems that go on know: indices, places, values, gradients, and their memory."""
+
+    who: Int64[Tensor, " a"]
+    place: Float[Tensor, "a n"]
+    value: Float[Tensor, " a"]
+    slope: Float[Tensor, "a n"]
+    scale: Float[Tensor, "a n"]
+    steps: Float[Tensor, "m a n"]
+    turns: Float[Tensor, "m a n"]
+    taken: int = 0
+
+    def keep(self, mask: Bool[Tensor, " a"]) -> None:
+        """Drops problems."""
+        if bool(mask.all()):
+            return
+        self.who, self.place, self.value = self.who[mask], self.place[mask], self.value[mask]
+        self.slope, self.scale = self.slope[mask], self.scale[mask]
+        self.steps, self.turns = self.steps[:, mask], self.turns[:, mask]
+
+
+def minimise(
+    evaluate: Evaluate,
+    start: Float[Tensor, "h n"],
+    scale: Float[Tensor, "h n"],
+    *,
+    tolerance: float = 1e-6,
+    most: int = 500,
+) -> Float[Tensor, "h n"]:
+    """Minimises smooth convex functions.
+
+    Args:
+        evaluate: Called with parameters ``a n`` and the indices ``a`` of the problems they are of.
+        start: Where each problem starts.
+        scale: The diagonal that a first step is scaled by, about the root of an inverse Hessian's.
+        tolerance: A problem is done when no entry of its gradient, times ``scale``, is larger;
+            along directions of little variance, gradients are small long before the minimum.
+        most: Iterations after which a problem is left as it is.
+
+    Returns:
+        The minimisers.
+    """
+    place = start.clone()
+    who = torch.arange(len(start), device=start.device)
+    value, slope = evaluate(start, who)
+    memory = start.new_zeros(2, _MEMORY, *start.shape)
+    running = _Running(who, start.clone(), value, slope, scale, *memory)
+    for _ in range(most):
+        running.keep((running.slope * running.scale).abs().amax(dim=1) > tolerance)
+        if len(running.who) == 0:
+            break
+        moved = _advance(running, evaluate)
+        place[running.who] = running.place
+        running.keep(moved)
+    return place
+
+
+def _advance(running: _Running, evaluate: Evaluate) -> Bool[Tensor, " a"]:
+    """Takes one step of every problem; says which could."""
+    way = -_direction(running)
+    descent = (way * running.slope).sum(dim=1)
+    length = torch.ones_like(descent)
+    place, value, slope = running.place.clone(), running.value.clone(), running.slope.clone()
+    open_ = torch.arange(len(descent), device=descent.device)
+    for _ in range(_HALVINGS):
+        tried = running.place[open_] + length[open_, None] * way[open_]
+        found, turned = evaluate(tried, running.who[open_])
+        good = found <= running.value[open_] + _ARMIJO * length[open_] * descent[open_]
+        taken = open_[good]
+        place[taken], value[taken], slope[taken] = tried[good], found[good], turned[good]
+        open_ = open_[~good]
+        if len(open_) == 0:
+            break
+        length[open_] *= 0.5
+    step, turn = place - running.place, slope - running.slope
+    # A problem that did not move, or whose curvature is rounding, gives nothing to remember.
+    curved = (step * turn).sum(dim=1, keepdim=True) > 1e-14 * turn.square().sum(dim=1, keepdim=True)
+    running.steps[running.taken % _MEMORY] = step * curved
+    running.turns[running.taken % _MEMORY] = turn * curved
+    running.taken += 1
+    running.place, running.value, running.slope = place, value, slope
+    moved = torch.ones(len(descent), dtype=torch.bool, device=descent.device)
+    moved[open_] = False
+    return moved
+
+
+def _direction(running: _Running) -> Float[Tensor, "a n"]:
+    """Returns the inverse Hessian, as remembered, times the gradient."""
+    newest = [i % _MEMORY for i in range(running.taken)][-_MEMORY:][::-1]
+    q, shares = running.slope.clone(), {}
+    inner = (running.steps * running.turns).sum(dim=2)
+    rho = torch.where(inner > 0, 1 / inner, 0.0)
+    for i in newest:
+        shares[i] = (rho[i] * (running.steps[i] * q).sum(dim=1))[:, None]
+        q.addcmul_(shares[i], running.turns[i], value=-1)
+    r = running.scale * q
+    if newest:
+        last = newest[0]
+        curve = (running.scale * running.turns[last].square()).sum(dim=1)
+        fits = (inner[last] > 0) & (curve > 0)
+        r *= torch.where(fits, inner[last] / curve, 1.0)[:, None]
+    for i in reversed(newest):
+        back = (rho[i] * (running.turns[i] * r).sum(dim=1))[:, None]
+        r.addcmul_(shares[i] - back, running.steps[i])
+    return r
