@@ -22,6 +22,8 @@ $(VENV)/.installed: pyproject.toml constraints.txt | $(BIN)/python
 
 $(VENV)/.installed-dev: $(VENV)/.installed
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[test,lint]'
+	@# An oracle of the tests. Its own dependencies bring a torchvision that a CPU torch cannot load.
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps cd-fvd==0.1.1
 	@touch $@
 
 install: $(VENV)/.installed ## Create .venv and install worldbench into it

@@ -107,12 +107,14 @@ def test_answers_about_names_import_nothing_heavy(words: list[str]) -> None:
 def test_commands_are_frozen() -> None:
     """A command that goes or changes its name breaks scripts: change this test on purpose only."""
     assert list(cli.COMMANDS) == [
-        *("run", "train", "check", "list", "show", "data", "leaderboard", "verify")
+        *("run", "train", "check", "list", "show", "data", "leaderboard", "verify", "distance")
     ]
 
 
 def test_actions_of_data_are_frozen() -> None:
-    assert list(data_commands.ACTIONS) == ["list", "build", "preview", "export", "contexts"]
+    assert list(data_commands.ACTIONS) == [
+        *("list", "build", "preview", "export", "features", "contexts")
+    ]
 
 
 def primary(command: str) -> tuple[dict[str, object], dict[str, object]]:
@@ -190,11 +192,12 @@ def test_names_that_come_with_the_package_are_frozen(capsys: Said) -> None:
         listed["adapter"]
     )
     assert set(listed["suite"]) == {
-        *("consistency3d", "intphys", "intphys2", "permanence", "video_distance")
+        *("consistency3d", "intphys", "intphys2", "permanence", "video_distance"),
+        *("fvd", "jedi", "probe"),
     }
     assert "dit" in listed["model"]
     layouts = {"folder", "class_folders", "kinetics", "path_label", "ssv2", "intphys", "intphys2"}
-    layouts |= {"realestate10k"}
+    layouts |= {"realestate10k", "imagenet", "ucf101", "hmdb51", "worlds_unseen"}
     assert set(listed["data"]) == layouts | set(SETS)
 
 
@@ -334,7 +337,7 @@ def test_a_reader_that_stops_reading_is_no_failure() -> None:
 def test_an_unknown_command_names_the_nearest(capsys: Said) -> None:
     said = fails(capsys, 2, "leaderbord")
     assert "unknown command 'leaderbord' (did you mean 'leaderboard'?)" in said
-    assert "check, data, leaderboard, list, run, show, train, verify" in said
+    assert "check, data, distance, leaderboard, list, run, show, train, verify" in said
 
 
 @pytest.mark.parametrize(

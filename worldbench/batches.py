@@ -4,17 +4,25 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import islice
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 import torch
 from jaxtyping import Float, UInt8
 from torch import Tensor
 
-from worldbench.data.source import ClipSource
+
+@runtime_checkable
+class LoadsClips(Protocol):
+    """Whatever decodes clips by id: a clip source, or a folder of videos."""
+
+    def load(self, ids: Sequence[str]) -> UInt8[np.ndarray, "b t h w 3"]:
+        """Decodes clips by id."""
+        ...
 
 
 def clip_batches(
-    source: ClipSource,
+    source: LoadsClips,
     groups: Sequence[Sequence[str]],
     *,
     device: torch.device,

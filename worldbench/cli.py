@@ -28,6 +28,7 @@ COMMANDS = {
     "data": "list, build, preview and export data; contexts for closed systems",
     "leaderboard": "build the board from records; --check exits 1 when it is stale",
     "verify": "run a record again and compare: worldbench verify RECORD",
+    "distance": "compare two folders of videos: worldbench distance REAL_DIR FAKE_DIR",
 }
 _USAGE = "worldbench COMMAND [arguments]"
 
@@ -76,6 +77,7 @@ def _dispatch(arguments: list[str]) -> int:
         "data": _data,
         "leaderboard": _leaderboard,
         "verify": _verify,
+        "distance": _distance,
     }
     return runners[command](rest)
 
@@ -223,6 +225,12 @@ def _verify(arguments: list[str]) -> int:
     outcome = verify(given.record, given.overrides, given.limit)
     print(outcome.report)
     return 0 if outcome.agrees else 1
+
+
+def _distance(arguments: list[str]) -> int:
+    from worldbench.distance_command import distance
+
+    return distance(arguments)
 
 
 if __name__ == "__main__":

@@ -15,14 +15,18 @@ from worldbench.metrics import (
     ExtractorCard,
     FeatureMetric,
     FrechetVideoDistance,
+    JEPAEmbeddingDistance,
     KernelVideoDistance,
     frechet_distance,
     frechet_report,
+    jedi_distance,
     kernel_distance,
     require_same_card,
 )
 
-KINDS = pytest.mark.parametrize("kind", [FrechetVideoDistance, KernelVideoDistance])
+KINDS = pytest.mark.parametrize(
+    "kind", [FrechetVideoDistance, KernelVideoDistance, JEPAEmbeddingDistance]
+)
 CARD = ExtractorCard("net", "a" * 64, 4, "as is")
 
 
@@ -44,7 +48,11 @@ def filled(kind: Callable[..., FeatureMetric], **options: object) -> FeatureMetr
 
 @pytest.mark.parametrize(
     ("kind", "distance"),
-    [(FrechetVideoDistance, frechet_distance), (KernelVideoDistance, kernel_distance)],
+    [
+        (FrechetVideoDistance, frechet_distance),
+        (KernelVideoDistance, kernel_distance),
+        (JEPAEmbeddingDistance, jedi_distance),
+    ],
 )
 def test_value_is_the_function_of_the_two_sets(
     kind: type[FeatureMetric], distance: Callable[[Tensor, Tensor], float]

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from worldbench.metrics.card import ExtractorCard, require_same_card
+    from worldbench.metrics.diversity import sample_diversity
     from worldbench.metrics.features import FeatureMetric
     from worldbench.metrics.frame import FramePSNR, FrameSSIM, frame_psnr, frame_ssim
     from worldbench.metrics.frechet import (
@@ -18,6 +19,12 @@ if TYPE_CHECKING:
         frechet_influence,
         frechet_report,
     )
+    from worldbench.metrics.jedi import (
+        JEDiReport,
+        JEPAEmbeddingDistance,
+        jedi_distance,
+        jedi_report,
+    )
     from worldbench.metrics.kernel import (
         KernelReport,
         KernelVideoDistance,
@@ -26,49 +33,78 @@ if TYPE_CHECKING:
         kernel_report,
     )
     from worldbench.metrics.polynomial import PolynomialKernel
+    from worldbench.metrics.sample_curve import CurvePoint, finite_sample_curve
+    from worldbench.metrics.temporal import (
+        TemporalComparison,
+        TemporalQuality,
+        temporal_measures,
+        temporal_report,
+    )
 
 _HOME = {
+    "CurvePoint": "sample_curve",
     "ExtractorCard": "card",
     "FeatureMetric": "features",
     "FramePSNR": "frame",
     "FrameSSIM": "frame",
     "FrechetReport": "frechet",
     "FrechetVideoDistance": "frechet",
+    "JEDiReport": "jedi",
+    "JEPAEmbeddingDistance": "jedi",
     "KernelReport": "kernel",
     "KernelVideoDistance": "kernel",
     "PolynomialKernel": "polynomial",
+    "TemporalComparison": "temporal",
+    "TemporalQuality": "temporal",
+    "finite_sample_curve": "sample_curve",
     "frame_psnr": "frame",
     "frame_ssim": "frame",
     "frechet_distance": "frechet",
     "frechet_infinity": "frechet",
     "frechet_influence": "frechet",
     "frechet_report": "frechet",
+    "jedi_distance": "jedi",
+    "jedi_report": "jedi",
     "kernel_distance": "kernel",
     "kernel_influence": "kernel",
     "kernel_report": "kernel",
     "require_same_card": "card",
+    "sample_diversity": "diversity",
+    "temporal_measures": "temporal",
+    "temporal_report": "temporal",
 }
 
 __all__ = [
+    "CurvePoint",
     "ExtractorCard",
     "FeatureMetric",
     "FramePSNR",
     "FrameSSIM",
     "FrechetReport",
     "FrechetVideoDistance",
+    "JEDiReport",
+    "JEPAEmbeddingDistance",
     "KernelReport",
     "KernelVideoDistance",
     "PolynomialKernel",
+    "TemporalComparison",
+    "TemporalQuality",
+    "finite_sample_curve",
     "frame_psnr",
     "frame_ssim",
     "frechet_distance",
     "frechet_infinity",
     "frechet_influence",
     "frechet_report",
+    "jedi_distance",
+    "jedi_report",
     "kernel_distance",
     "kernel_influence",
     "kernel_report",
     "require_same_card",
+    "sample_diversity",
+    "temporal_measures",
+    "temporal_report",
 ]
 
 

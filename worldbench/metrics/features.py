@@ -51,7 +51,7 @@ class FeatureMetric(PreciseMetric):
         **kwargs: As for ``torchmetrics.Metric`` (process group, sync options).
     """
 
-    higher_is_better = False
+    higher_is_better: bool | None = False
 
     def __init__(
         self,

@@ -7,6 +7,7 @@ extrapolation to infinitely many samples; influence values; an interval whose co
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from jaxtyping import Float
@@ -15,7 +16,7 @@ from torch import Tensor
 from worldbench.errors import DataError
 from worldbench.metrics import gaussian
 from worldbench.metrics.card import ExtractorCard
-from worldbench.metrics.features import FeatureMetric
+from worldbench.metrics.features import Extractor, FeatureMetric
 from worldbench.metrics.gaussian import SAMPLES_PER_DIM, SPLITS, Extrapolation
 from worldbench.metrics.samples import Labels, Span, TwoSamples, error_bar, two_samples
 
@@ -153,6 +154,7 @@ def frechet_report(
     *,
     card: ExtractorCard | None = None,
     seed: int = 0,
+    ddof: int = 1,
 ) -> FrechetReport:
     """Fréchet distance, FD∞ and an interval for the population value.
 
@@ -172,6 +174,7 @@ def frechet_report(
         clusters_y: The same for ``y``; a label found in both sets is one cluster.
         card: Identity of the features.
         seed: Seed of the splits into halves.
+        ddof: Covariances of ``value`` divide by n − ddof; what is extrapolated keeps 1.
 
     Returns:
         The report; what is undefined is ``None`` and ``reason`` says why.
@@ -189,7 +192,7 @@ def frechet_report(
         else:
             reason = f"no standard error: a covariance has rank {rank} < D = {dim}"
     return FrechetReport(
-        value=gaussian.distance(sets.x, sets.y),
+        value=gaussian.distance(sets.x, sets.y, ddof),
         infinity=limit.value,
         standard_error=span.standard_error,
         low=span.low,
@@ -222,6 +225,11 @@ class FrechetVideoDistance(FeatureMetric):
     ``compute()`` is FD_n, a float64 scalar; ``report()`` adds FD∞, its interval and the noise
     floor. State, ids and clusters: :class:`worldbench.metrics.features.FeatureMetric`.
 
+    Args:
+        extractor: Maps a video to features. Without it ``update`` takes features.
+        ddof: Covariances of FD_n divide by n − ddof: 1, or 0 as some presets have it.
+        **kwargs: As for :class:`worldbench.metrics.features.FeatureMetric`.
+
     Example:
         >>> import torch
         >>> metric = FrechetVideoDistance()
@@ -232,10 +240,14 @@ class FrechetVideoDistance(FeatureMetric):
         4.0
     """
 
+    def __init__(self, extractor: Extractor | None = None, *, ddof: int = 1, **kwargs: Any) -> None:
+        super().__init__(extractor, **kwargs)
+        self.ddof = ddof
+
     def compute(self) -> Float[Tensor, ""]:
         """FD_n in squared feature units, float64 ``[]``."""
         rollout, real = self.collect()
-        value = frechet_distance(rollout.features, real.features)
+        value = frechet_distance(rollout.features, real.features, ddof=self.ddof)
         return torch.tensor(value, dtype=torch.float64, device=self.device)
 
     def report(self) -> FrechetReport:
@@ -249,4 +261,5 @@ class FrechetVideoDistance(FeatureMetric):
             real.clusters,
             card=self.card,
             seed=self.seed,
+            ddof=self.ddof,
         )

@@ -17,6 +17,7 @@ from worldbench.data.source import Clip, ClipSource
 from worldbench.errors import DataError, UsageError
 from worldbench.schema import AdapterCard, Trial
 from worldbench.suite import Scorer, Setting, lacks_capability
+from worldbench.suites.video_distance_options import Kind, Options, metric_versions
 
 
 class VideoDistance:
@@ -26,26 +27,26 @@ class VideoDistance:
         context: Frames the model sees.
         horizon: Frames it must foresee; at least two, since the extractor looks at change.
         samples: Rollouts per context; distances pool them, per-frame metrics average them.
-        components: Principal components that the extractor's features are projected on. The
-            bias-corrected Fréchet distance needs four clips per component.
+        components: Principal components that the offline extractor's features are projected on.
+            The bias-corrected Fréchet distance needs four clips per component.
+        **options: As :class:`worldbench.suites.video_distance_options.Options`.
 
     Raises:
-        UsageError: If a number is out of range.
+        UsageError: If a number is out of range, or options do not fit together.
     """
 
     name = "video_distance"
     version = "1"
+    kind: ClassVar[Kind] = "frechet"
     accepts: tuple[str, ...] = ("generates", "replays", "predicts")
-    metric_versions: ClassVar[dict[str, str]] = {
-        "frechet": "1",
-        "frechet_inf": "1",
-        "kernel": "1",
-        "psnr": "1",
-        "ssim": "1",
-    }
 
     def __init__(
-        self, context: int = 4, horizon: int = 12, samples: int = 1, components: int = 64
+        self,
+        context: int = 4,
+        horizon: int = 12,
+        samples: int = 1,
+        components: int = 64,
+        **options: Any,
     ) -> None:
         least = {"context": 1, "horizon": 2, "samples": 1, "components": 1}
         values = {
@@ -64,6 +65,13 @@ class VideoDistance:
                 )
         self.context, self.horizon = context, horizon
         self.samples, self.components = samples, components
+        self.options = Options.of(options)
+        self.options.check(measured=horizon + context * self.options.whole, samples=samples)
+
+    @property
+    def metric_versions(self) -> dict[str, str]:
+        """Version of the arithmetic of every metric that is asked for."""
+        return metric_versions(self.kind, self.options)
 
     def trials(self, data: ClipSource) -> list[Trial]:
         """Lists the rollout trials; the reference clips are the scorer's business.
@@ -85,15 +93,16 @@ class VideoDistance:
         ]
 
     def protocol(self, data: ClipSource) -> dict[str, Any]:
-        """Returns context, horizon, samples, the clips' format and the extractor's card."""
-        from worldbench.suites.video_distance_features import extractor_card
+        """Returns context, horizon, samples, options, clip format and the extractor's card."""
+        from worldbench.suites.video_distance_space import space_card
 
         return {
+            **self.options.protocol,
             "context": self.context,
             "horizon": self.horizon,
             "samples": self.samples,
             "clips": data.protocol,
-            "extractor": asdict(extractor_card(data, self.components)),
+            "extractor": asdict(space_card(self, data)),
         }
 
     def unsupported(self, card: AdapterCard) -> str | None:
@@ -105,6 +114,8 @@ class VideoDistance:
                 f"{card.name} predicts latents and does not encode clips: without latents of real "
                 "clips there is no read-out to measure a distance through"
             )
+        if able & set(self.accepts) == {"predicts"} and self.options.window is not None:
+            return f"{card.name} predicts latents: windows slide over pixels"
         if lacking is None and not card.legal_context(self.context):
             longest = "" if card.max_context is None else f" and ≤ {card.max_context}"
             return (

@@ -3,6 +3,7 @@
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Float
@@ -13,13 +14,27 @@ from worldbench.cache import cached_tensors
 from worldbench.data.source import Clip, ClipSource
 from worldbench.errors import DataError
 from worldbench.metrics.card import ExtractorCard
-from worldbench.metrics.extractor import EffnetLite0Dt, projected_card
+from worldbench.metrics.extractor import projected_card
 from worldbench.schema import digest
 from worldbench.suite import Setting
 
 _CLIPS_AT_ONCE = 16
 _CLIPS_PER_COMPONENT = 4  # training clips that a principal component needs to be more than noise
 _MOST_TRAINING_CLIPS = 2048  # beyond it a projection of tens of components no longer moves
+
+
+@runtime_checkable
+class Extracts(Protocol):
+    """Video to features."""
+
+    @property
+    def revision(self) -> str:
+        """Digest of all that the features depend on but the video."""
+        ...
+
+    def __call__(self, video: Float[Tensor, "b t 3 h w"]) -> Float[Tensor, "b d"]:
+        """Returns features of clips in [0, 1], float64 on the CPU."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -99,7 +114,7 @@ def future_of(source: ClipSource, frames: tuple[int, int]) -> slice:
 
 
 def real_features(
-    extractor: EffnetLite0Dt,
+    extractor: Extracts,
     source: ClipSource,
     clips: Sequence[Clip],
     frames: tuple[int, int],

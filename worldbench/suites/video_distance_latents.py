@@ -1,7 +1,7 @@
 """How ``video_distance`` asks an adapter that foresees latents and no pixels."""
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
@@ -51,14 +51,14 @@ class LatentScorer:
 
     Attributes:
         suite: Context and horizon.
-        training: The clips that read-outs are fitted on.
+        training: Makes the clips that read-outs are fitted on; called when one is needed.
         data: Where the reference clips come from.
         partners: The reference clip that is read together with a trial, by the trial's id.
         setting: Device, precision, decoding.
     """
 
     suite: "VideoDistance"
-    training: Training
+    training: Callable[[], Training]
     data: ClipSource
     partners: Mapping[str, Clip]
     setting: Setting
@@ -78,32 +78,53 @@ class LatentScorer:
             DataError: If no read-out can be fitted on the training clips.
         """
         assert isinstance(adapter, LatentPredictor)
-        suite = self.suite
-        context = batch.clips[:, : suite.context]
-        future = batch.clips[:, suite.context : suite.context + suite.horizon]
+        context, horizon = batch.clips[:, : self.suite.context], self.suite.horizon
         with torch.inference_mode(), self.setting.autocast():
             # A copy: what an adapter does to its context must not reach the truth.
-            predicted = adapter.predict(context.clone(), suite.horizon)
-        checked_latents(
-            adapter.card.name, "predict", predicted, batch=len(context), frames=suite.horizon
-        )
-        true = self._encoded(adapter, future)
-        require_same_grid(adapter.card.name, predicted, true)
-        still = self._encoded(adapter, context[:, -1:].expand_as(future))
-        readout = self._readout(adapter, at_once=len(context))
-        reference = self._encoded(adapter, self._reference(batch))
-        features, ceiling, floor, real = (
-            readout(pooled(part)) for part in (predicted, true, still, reference)
-        )
-        errors = (features - ceiling).square().mean(dim=1).sqrt()
+            predicted = adapter.predict(context.clone(), horizon)
+        checked_latents(adapter.card.name, "predict", predicted, batch=len(context), frames=horizon)
         return [
             {
                 "trial": trial.id,
                 "cluster": trial.cluster,
                 "role": "rollout",
                 "sample": 0,
+                **columns,
+            }
+            for trial, columns in zip(
+                batch.trials, self._columns(adapter, batch, predicted, "features"), strict=True
+            )
+        ]
+
+    def beside(
+        self, adapter: Adapter, batch: Batch, rollouts: Float[Tensor, "b t 3 h w"]
+    ) -> list[Row]:
+        """Reads a generator's rollouts, encoded, as latents that were foreseen: ``read`` per trial.
+
+        Raises:
+            ContractError: If latents have the wrong shape.
+            DataError: If no read-out can be fitted on the training clips.
+        """
+        assert isinstance(adapter, Encodes)
+        return self._columns(adapter, batch, self._encoded(adapter, rollouts), "read")
+
+    def _columns(self, adapter: Adapter, batch: Batch, latents: Latents, name: str) -> list[Row]:
+        """What is read off the model's latents, and beside it the scale, for every trial."""
+        context = batch.clips[:, : self.suite.context]
+        future = batch.clips[:, self.suite.context : self.suite.context + self.suite.horizon]
+        true = self._encoded(adapter, future)
+        require_same_grid(adapter.card.name, latents, true)
+        still = self._encoded(adapter, context[:, -1:].expand_as(future))
+        readout = self._readout(adapter, at_once=len(context))
+        reference = self._encoded(adapter, self._reference(batch))
+        features, ceiling, floor, real = (
+            readout(pooled(part)) for part in (latents, true, still, reference)
+        )
+        errors = (features - ceiling).square().mean(dim=1).sqrt()
+        return [
+            {
                 "readout_error": errors[i].item(),
-                "features": features[i].tolist(),
+                name: features[i].tolist(),
                 "ceiling": ceiling[i].tolist(),
                 "floor": floor[i].tolist(),
                 "reference": real[i].tolist(),
@@ -122,7 +143,8 @@ class LatentScorer:
         (clips,) = clip_batches(self.data, [ids], device=self.setting.device)
         return clips[:, self.suite.context : self.suite.context + self.suite.horizon]
 
-    def _encoded(self, adapter: LatentPredictor, video: Float[Tensor, "b t 3 h w"]) -> Latents:
+    def _encoded(self, adapter: Adapter, video: Float[Tensor, "b t 3 h w"]) -> Latents:
+        assert isinstance(adapter, Encodes)
         with torch.inference_mode(), self.setting.autocast():
             latents = adapter.encode(video.clone())
         frames = video.shape[1]
@@ -130,10 +152,10 @@ class LatentScorer:
             adapter.card.name, "encode", latents, batch=len(video), frames=frames
         )
 
-    def _readout(self, adapter: LatentPredictor, at_once: int) -> Readout:
+    def _readout(self, adapter: Adapter, at_once: int) -> Readout:
         revision = adapter.card.revision
         if revision not in self._readouts:
-            training = self.training
+            training = self.training()
             # No more clips than trials at once: a batch that is halved for memory halves this too.
             latents = self._training_latents(adapter, min(at_once, _CLIPS_AT_ONCE))
             clusters = [clip.cluster for clip in training.clips]
@@ -148,10 +170,10 @@ class LatentScorer:
             self._readouts[revision] = readout
         return self._readouts[revision]
 
-    def _training_latents(self, adapter: LatentPredictor, at_once: int) -> Float[Tensor, "n f"]:
+    def _training_latents(self, adapter: Adapter, at_once: int) -> Float[Tensor, "n f"]:
         """Returns pooled latents of the training clips' futures, each encoded alone."""
-        source, setting = self.training.source, self.setting
-        ids = [clip.id for clip in self.training.clips]
+        training, setting = self.training(), self.setting
+        source, ids = training.source, [clip.id for clip in training.clips]
         future = future_of(source, (self.suite.context, self.suite.horizon))
 
         def encode() -> dict[str, Tensor]:
