@@ -5,6 +5,7 @@ import math
 import numpy as np
 import pytest
 from quad_bench import clips_of, part_of
+from scipy.stats import norm
 
 from worldbench.data.worlds.content import AFTER
 from worldbench.data.worlds.data import WorldData
@@ -22,6 +23,7 @@ SUITES = {
 }
 QUICK = ("permanence_quick", "consistency3d_quick")
 FULL = ("permanence_full", "consistency3d_full")
+SETS_OF_QUADS = (*QUICK, *FULL)
 SLOW = [pytest.mark.slow, pytest.mark.timeout(1200)]
 ASKED = [
     *((name, 1) for name in QUICK),
@@ -53,7 +55,8 @@ def test_scorers_without_memory_are_at_a_half_on_a_headline(name: str, stride: i
         for scorer in FAMILY:
             off = sum(found[scorer] - 0.5 for violation, found in every if violation in group)
             assert abs(off) <= plan.tolerance, (group, scorer)
-    # Of eighteen that the choice never saw, none is farther off than a coin might be.
+    # Of those that the choice never saw, none is farther off than the luckiest of so many coins.
+    likely = float(norm.isf(0.01 / 2 / (len(UNSEEN) * len(SETS_OF_QUADS))))
     for scorer in UNSEEN:
         right = float(np.mean([found[scorer] for _, found in every]))
-        assert abs(right - 0.5) <= 3 * 0.5 / math.sqrt(len(every)), (scorer, right)
+        assert abs(right - 0.5) <= likely * 0.5 / math.sqrt(len(every)), (scorer, right)
