@@ -34,11 +34,14 @@ demo: $(VENV)/.installed ## Score four adapters on the embedded videos and build
 	$(BIN)/worldbench run -m experiment=quick records=$(RECORDS)
 	$(BIN)/worldbench leaderboard --records $(RECORDS) --out $(REPORT)
 
+# Every test computes on one core, so two of them run at once, file by file.
+PYTEST := $(BIN)/python -m pytest -n 2 --dist loadfile
+
 test: $(VENV)/.installed-dev ## Run the default tests (at most 10 minutes on 2 cores)
-	$(BIN)/python -m pytest
+	$(PYTEST)
 
 test-slow: $(VENV)/.installed-dev ## Run the slow tests as well (at most 30 minutes more)
-	$(BIN)/python -m pytest -m slow
+	$(PYTEST) -m slow
 
 lint: $(VENV)/.installed-dev ## Check style and formatting
 	$(BIN)/ruff check .

@@ -19,7 +19,10 @@ Draw = Callable[..., np.ndarray]
 @pytest.fixture(scope="session", autouse=True)
 def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """Keeps the cache of a test session to itself; WORLDBENCH_TEST_CACHE=DIR keeps it for more."""
-    folder = os.environ.get("WORLDBENCH_TEST_CACHE") or str(tmp_path_factory.mktemp("cache"))
+    # Processes that share a session's tests share its cache: sets are rendered once.
+    several = "PYTEST_XDIST_WORKER" in os.environ
+    own = tmp_path_factory.getbasetemp().parent if several else tmp_path_factory.getbasetemp()
+    folder = os.environ.get("WORLDBENCH_TEST_CACHE") or str(own / "cache-of-tests")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("WORLDBENCH_CACHE", folder)
         yield

@@ -107,7 +107,8 @@ def test_answers_about_names_import_nothing_heavy(words: list[str]) -> None:
 def test_commands_are_frozen() -> None:
     """A command that goes or changes its name breaks scripts: change this test on purpose only."""
     assert list(cli.COMMANDS) == [
-        *("run", "train", "check", "list", "show", "data", "leaderboard", "verify", "distance")
+        *("run", "train", "check", "list", "show", "data", "leaderboard", "compare"),
+        *("gate", "verify", "distance"),
     ]
 
 
@@ -337,7 +338,9 @@ def test_a_reader_that_stops_reading_is_no_failure() -> None:
 def test_an_unknown_command_names_the_nearest(capsys: Said) -> None:
     said = fails(capsys, 2, "leaderbord")
     assert "unknown command 'leaderbord' (did you mean 'leaderboard'?)" in said
-    assert "check, data, distance, leaderboard, list, run, show, train, verify" in said
+    assert (
+        "check, compare, data, distance, gate, leaderboard, list, run, show, train, verify" in said
+    )
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,7 @@
 Exit codes:
     0    done
     1    done, and the answer is no: a cell failed, a check failed, the board is stale, a record
-         does not verify
+         does not verify, the gate fails
     2    the command line or configuration is wrong
     3    the input data cannot be used
     4    the machine is in the way: a missing package, a read-only folder, another `worldbench`
@@ -27,6 +27,8 @@ COMMANDS = {
     "show": "show one configuration with its options: worldbench show NAME",
     "data": "list, build, preview and export data; contexts for closed systems",
     "leaderboard": "build the board from records; --check exits 1 when it is stale",
+    "compare": "two adapters or records, trial by trial: worldbench compare A B",
+    "gate": "exit 1 when a candidate is worse than its baseline by more than is allowed",
     "verify": "run a record again and compare: worldbench verify RECORD",
     "distance": "compare two folders of videos: worldbench distance REAL_DIR FAKE_DIR",
 }
@@ -76,6 +78,8 @@ def _dispatch(arguments: list[str]) -> int:
         "show": _show,
         "data": _data,
         "leaderboard": _leaderboard,
+        "compare": _compare,
+        "gate": _gate,
         "verify": _verify,
         "distance": _distance,
     }
@@ -211,6 +215,18 @@ def _leaderboard(arguments: list[str]) -> int:
     leaderboard.show(board)
     print("\n".join(str(path.resolve()) for path in written))
     return 0
+
+
+def _compare(arguments: list[str]) -> int:
+    from worldbench.compare_command import compare
+
+    return compare(arguments)
+
+
+def _gate(arguments: list[str]) -> int:
+    from worldbench.gate_command import gate
+
+    return gate(arguments)
 
 
 def _verify(arguments: list[str]) -> int:

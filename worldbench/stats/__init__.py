@@ -1,9 +1,10 @@
 """Clustered intervals, paired tests and skill: numpy and scipy only, so the leaderboard can use it.
 
 Trials that share a scene or a source video are not independent. Everything here that speaks of
-uncertainty therefore resamples, flips or sums whole clusters. Four ideas, one module each:
+uncertainty therefore resamples, flips or sums whole clusters. Five ideas, one module each:
 ``clusters`` groups trials, ``intervals`` says how sure a number is, ``significance`` whether two
-adapters differ, ``ranking`` turns differences into ranks; ``scores`` holds the pair rule and skill.
+adapters differ, ``power`` what difference could have been seen, ``ranking`` turns differences into
+ranks; ``scores`` holds the pair rule and skill.
 """
 
 from worldbench.stats.intervals import (
@@ -13,6 +14,7 @@ from worldbench.stats.intervals import (
     normal_interval,
     wilson,
 )
+from worldbench.stats.power import minimal_detectable
 from worldbench.stats.ranking import Comparison, adjust, pairwise, rank_adapters, ranks
 from worldbench.stats.scores import Skill, gap_standard_error, pair_score, skill
 from worldbench.stats.significance import (
@@ -34,6 +36,7 @@ __all__ = [
     "gap_standard_error",
     "holm",
     "influence_difference",
+    "minimal_detectable",
     "normal_interval",
     "pair_score",
     "paired_differences",
