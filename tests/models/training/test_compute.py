@@ -49,10 +49,10 @@ def test_a_jepas_training_is_counted_as_by_hand(collapse: str, targets: int) -> 
         blocks = 2 * (2 * n * (4 * 192 * 192 + 3 * 192 * 304) + 4 * n**2 * 192)
         return encoded(seen) + blocks + 2 * seen * 384 * 192 + 2 * hidden * 192 * 384
 
-    causal = [(128, 384), (256, 256), (384, 128)]
-    student = 0.2 * (foreseen(128, 192) + foreseen(64, 192))
-    student += 0.8 * sum(foreseen(*mask) for mask in causal) / 3
-    taught = 0.2 * encoded(512) + 0.8 * sum(encoded(hidden) for _, hidden in causal) / 3
+    causal = [(64 * steps, 512 - 64 * steps) for steps in range(1, 8)]
+    student = 0.5 * (foreseen(128, 192) + foreseen(64, 192))
+    student += 0.5 * sum(foreseen(*mask) for mask in causal) / 7
+    taught = 0.5 * encoded(512) + 0.5 * sum(encoded(hidden) for _, hidden in causal) / 7
     by_hand = 3 * student + targets * taught
     assert JEPARecipe(collapse=collapse).training_flops("s") == pytest.approx(by_hand, rel=1e-3)
 
