@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 from torch import Tensor
 from torch.nn import functional
 
@@ -136,6 +137,22 @@ def test_weights_that_do_not_load_are_told(folders, tmp_path):
     (tmp_path / "model.safetensors").write_bytes(b"\0" * 100)
     with pytest.raises(DataError, match="the dinov2 model does not load"):
         TransformerFeatures(model_folder("dinov2", tmp_path), CPU)
+
+
+def test_weights_that_are_missing_are_not_made_up_unless_nobody_asks_for_them(folders, tmp_path):
+    whole = folders["vjepa2", False]
+    (tmp_path / "config.json").write_bytes((whole / "config.json").read_bytes())
+    weights = load_file(whole / "model.safetensors")
+
+    def features(missing: str) -> Tensor:
+        kept = {name: each for name, each in weights.items() if not name.startswith(missing)}
+        save_file(kept, tmp_path / "model.safetensors", metadata={"format": "pt"})
+        return TransformerFeatures(model_folder("vjepa2", tmp_path), CPU)(video("vjepa2"))
+
+    known = TransformerFeatures(model_folder("vjepa2", whole), CPU)(video("vjepa2"))
+    assert torch.equal(features("predictor."), known)
+    with pytest.raises(DataError, match="the vjepa2 model lacks weights"):
+        features("encoder.layer.1.mlp.")
 
 
 def test_a_missing_package_names_the_extra(folders, monkeypatch):

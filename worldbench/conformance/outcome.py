@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from worldbench.errors import ContractError, WorldbenchError
+from worldbench.errors import ContractError, EnvironmentFault, WorldbenchError
 
 
 @dataclass(frozen=True)
@@ -26,9 +26,15 @@ class Outcome:
 
 
 def attempt(name: str, body: Callable[[], str | None]) -> Outcome:
-    """Runs one check; a string returned means that it does not apply, and why."""
+    """Runs one check; a string returned means that it does not apply, and why.
+
+    Raises:
+        EnvironmentFault: If the machine is in the way, which tells nothing about the adapter.
+    """
     try:
         reason = body()
+    except EnvironmentFault:
+        raise
     except WorldbenchError as error:
         return Outcome(name, False, error.one_line)
     except Exception as error:

@@ -5,9 +5,7 @@ downloaded and no code of the folder runs. A network is always asked at its own 
 another V-JEPA 2 and VideoMAE run silently wrong.
 """
 
-import json
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -15,13 +13,11 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from worldbench.errors import DataError, EnvironmentFault, UsageError
 from worldbench.metrics.card import ExtractorCard
 from worldbench.metrics.frame_rule import FrameRule
 from worldbench.metrics.framing import framed
 from worldbench.metrics.presets import Framing, Resize
-from worldbench.record import file_digest
-from worldbench.schema import digest
+from worldbench.saved_models import SavedModel, load_saved, require_saved
 
 KINDS = ("videomae", "vjepa2", "dinov2")
 _MEAN, _STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # ImageNet's, which all three use
@@ -30,27 +26,8 @@ _CLIPS_AT_ONCE = {"cpu": 1, "cuda": 8}
 
 
 @dataclass(frozen=True)
-class ModelFolder:
-    """A local folder with a model of a known kind.
-
-    Attributes:
-        path: The folder.
-        kind: One of :data:`KINDS`.
-    """
-
-    path: Path
-    kind: str
-
-    @cached_property
-    def config(self) -> dict[str, Any]:
-        """The content of ``config.json``."""
-        return dict(json.loads((self.path / "config.json").read_text(encoding="utf-8")))
-
-    @cached_property
-    def revision(self) -> str:
-        """Digest of the configuration and of every weight file."""
-        files = sorted(self.path.glob("*.safetensors"))
-        return digest([self.config, [file_digest(file) for file in files]])
+class ModelFolder(SavedModel):
+    """A local folder with a model of one of :data:`KINDS`."""
 
     @property
     def classifies(self) -> bool:
@@ -109,30 +86,8 @@ def model_folder(kind: str, path: str | Path | None) -> ModelFolder:
         UsageError: If no path is given, or it is no folder of such a model.
         DataError: If its ``config.json`` does not read.
     """
-    accepted = f"a folder of a {kind} model with config.json and *.safetensors"
     fix = "save_pretrained(FOLDER) it, then --weights FOLDER, or suite.weights=FOLDER"
-    folder = Path(path).expanduser() if path else None
-    if folder is None:
-        raise UsageError(
-            f"{kind} needs its weights, which come with no package", accepted=accepted, fix=fix
-        )
-    if not (folder / "config.json").is_file() or not list(folder.glob("*.safetensors")):
-        raise UsageError(f"there is no {kind} model", seen=folder, accepted=accepted, fix=fix)
-    found = ModelFolder(folder, kind)
-    try:
-        model_type = found.config.get("model_type")
-    except (ValueError, OSError) as error:
-        raise DataError(
-            "config.json does not read", seen=f"{folder}: {error}", accepted=accepted, fix=fix
-        ) from error
-    if model_type != kind:
-        raise UsageError(
-            f"this is no {kind} model",
-            seen=f"model_type {model_type!r} in {folder}",
-            accepted=accepted,
-            fix="choose the extractor that fits the folder",
-        )
-    return found
+    return ModelFolder(require_saved(kind, path, fix=fix).path, kind)
 
 
 class TransformerFeatures:
@@ -194,31 +149,8 @@ class TransformerFeatures:
 
 
 def _load(folder: ModelFolder) -> torch.nn.Module:
-    try:
-        import transformers
-    except ImportError as error:
-        raise EnvironmentFault(
-            f"the extractor {folder.kind} needs the package transformers",
-            accepted="transformers 4.57 or newer",
-            fix="pip install 'worldbench-suite[jepa]'",
-        ) from error
     base = {"videomae": "VideoMAE", "vjepa2": "VJEPA2", "dinov2": "Dinov2"}[folder.kind]
     name = base + (_CLASSIFIER if folder.classifies else "Model")
-    bars = transformers.utils.logging
-    shown = bars.is_progress_bar_enabled()
-    bars.disable_progress_bar()  # a bar of its own would break the run's
-    try:
-        model: torch.nn.Module = getattr(transformers, name).from_pretrained(
-            str(folder.path), local_files_only=True, use_safetensors=True, dtype=torch.float32
-        )
-    except Exception as error:  # damaged files fail in any way that a reader can
-        raise DataError(
-            f"the {folder.kind} model does not load",
-            seen=f"{folder.path}: {type(error).__name__}",
-            accepted="what save_pretrained of transformers wrote",
-            fix="save or fetch it again",
-        ) from error
-    finally:
-        if shown:
-            bars.enable_progress_bar()
-    return model.eval().requires_grad_(False)
+    # Features come from the encoder: V-JEPA 2's predictor may be missing, and is never asked.
+    spare = ("predictor.", "vjepa2.predictor.")
+    return load_saved(folder, name, needed_by=f"the extractor {folder.kind}", spare=spare)

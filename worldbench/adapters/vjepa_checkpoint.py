@@ -1,0 +1,182 @@
+"""Training checkpoints of facebookresearch/vjepa2, rewritten once as transformers saves models.
+
+Such a file is a pickle of ``{encoder, predictor, target_encoder, …}``. It is opened with
+``weights_only``, so that nothing in it runs, and the copy that everything is read from afterwards
+lies in the cache. The copy takes ``target_encoder``, the average that gave the targets in training.
+"""
+
+import json
+import pickle
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from worldbench.cache import cache_folder, cache_lock
+from worldbench.errors import DataError
+from worldbench.record import file_digest, write_atomic
+from worldbench.schema import digest
+
+_VERSION = 1
+_PARTS = ("target_encoder", "predictor")
+_HEADS = {1024: 16, 1280: 16, 1408: 22}  # of ViT-L, H and g, as hubconf.py makes them
+_TOKENS = 10  # mask tokens of every V-JEPA 2
+_ACCEPTED = "a checkpoint of facebookresearch/vjepa2: {encoder, predictor, target_encoder}"
+_FIX = "fetch it again, or use adapter=vjepa2 with a folder of transformers"
+_BLOCK = re.compile(r"(?:predictor_)?blocks\.(\d+)\.(.+)")
+_NAMES = {
+    "patch_embed.": "encoder.embeddings.patch_embeddings.",
+    "norm.": "encoder.layernorm.",
+    "predictor_embed.": "predictor.embeddings.predictor_embeddings.",
+    "predictor_norm.": "predictor.layernorm.",
+    "predictor_proj.": "predictor.proj.",
+}
+
+
+@dataclass(frozen=True)
+class Untold:
+    """What weights do not tell of their network.
+
+    Attributes:
+        side: Height and width of its clips.
+        frames: Frames of its clips.
+        heads: Of the encoder's attention; None is the usual number of its width.
+        predictor_heads: Of the predictor's attention.
+        rotary: Whether it is known to be a V-JEPA 2, whatever else the file holds.
+    """
+
+    side: int
+    frames: int
+    heads: int | None
+    predictor_heads: int
+    rotary: bool
+
+
+def converted(file: Path, untold: Untold) -> Path:
+    """Returns the folder of the rewritten model; writes it the first time.
+
+    Raises:
+        DataError: If the file does not read, is no such checkpoint, or is of V-JEPA 1.
+        EnvironmentFault: If the cache cannot be written.
+    """
+    key = digest([_VERSION, file_digest(file), repr(untold)])[:32]
+    folder = cache_folder("vjepa", key)
+    with cache_lock(folder / "model"):
+        if not (folder / "config.json").is_file():
+            from safetensors.torch import save_file
+
+            weights, config = _rewritten(file, untold)
+            save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
+            # Last, since a folder with it counts as whole.
+            write_atomic(folder / "config.json", json.dumps(config, sort_keys=True).encode())
+    return folder
+
+
+def _rewritten(file: Path, untold: Untold) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    parts = {part: _plain(state) for part, state in _read(file).items()}
+    encoder, predictor = (parts[part] for part in _PARTS)
+    tokens = [predictor.pop(f"mask_tokens.{i}", None) for i in range(len(predictor))]
+    masks = [token for token in tokens if token is not None]
+    if "pos_embed" in encoder and len(masks) < _TOKENS and not untold.rotary:
+        raise _refused(
+            "this looks like a V-JEPA 1, whose positions are added and not rotated",
+            f"pos_embed and {len(masks)} mask tokens in {file}",
+            fix="adapter.rotary=true if it is a V-JEPA 2 all the same",
+        )
+    # What is added to tokens where positions are not rotated; those of V-JEPA 2 are left over.
+    encoder.pop("pos_embed", None)
+    predictor.pop("predictor_pos_embed", None)
+    weights = _renamed(encoder, "encoder", file) | _renamed(predictor, "predictor", file)
+    try:
+        weights["predictor.embeddings.mask_tokens"] = torch.stack(masks)
+        return weights, _config(weights, untold)
+    except (KeyError, RuntimeError, IndexError) as error:
+        raise _refused("this is no whole V-JEPA 2", f"{file}: without {error}") from error
+
+
+def _read(file: Path) -> dict[str, Mapping[str, Tensor]]:
+    try:
+        found = torch.load(file, map_location="cpu", weights_only=True, mmap=True)
+    except (pickle.UnpicklingError, RuntimeError, OSError, ValueError, EOFError) as error:
+        seen = f"{file}: {type(error).__name__}"
+        raise _refused("the checkpoint does not read without running code", seen) from error
+    names = sorted(map(str, found)) if isinstance(found, dict) else [type(found).__name__]
+    if not set(_PARTS) <= set(names):
+        raise _refused(
+            "this is no checkpoint of V-JEPA 2: a part is missing", f"{', '.join(names)} in {file}"
+        )
+    return {part: found[part] for part in _PARTS}
+
+
+def _plain(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Takes off what training in parallel put before the names."""
+    return {re.sub(r"^(module\.|backbone\.)+", "", name): each for name, each in state.items()}
+
+
+def _renamed(state: Mapping[str, Tensor], part: str, file: Path) -> dict[str, Tensor]:
+    weights: dict[str, Tensor] = {}
+    for name, value in state.items():
+        block = _BLOCK.fullmatch(name)
+        known = next((old for old in _NAMES if name.startswith(old)), None)
+        if block is not None:
+            rest = block[2].replace("attn.", "attention.")
+            weights |= _unfused(f"{part}.layer.{block[1]}.{rest}", value)
+        elif known is not None:
+            weights[_NAMES[known] + name.removeprefix(known)] = value.contiguous()
+        else:
+            raise _refused("a weight of no V-JEPA 2", f"{name} in the {part} of {file}")
+    return weights
+
+
+def _unfused(name: str, value: Tensor) -> dict[str, Tensor]:
+    if ".qkv." not in name:
+        return {name: value.contiguous()}
+    # A copy of each third: safetensors keeps no views.
+    thirds = zip(("query", "key", "value"), value.chunk(3), strict=True)
+    return {name.replace("qkv", third): part.clone() for third, part in thirds}
+
+
+def _config(weights: Mapping[str, Tensor], untold: Untold) -> dict[str, Any]:
+    """Reads the rest of the network's form off its weights."""
+    patches = weights["encoder.embeddings.patch_embeddings.proj.weight"]
+    width, inner = patches.shape[0], weights["encoder.layer.0.mlp.fc1.weight"].shape[0]
+    small = weights["predictor.layer.0.mlp.fc1.weight"]
+    heads = untold.heads or _HEADS.get(width)
+    if heads is None:
+        fix = "adapter.heads=N, as its training configuration says"
+        raise _refused("how many heads this encoder has is not known", f"width {width}", fix=fix)
+
+    def depth(part: str) -> int:
+        return len([name for name in weights if re.fullmatch(rf"{part}.*norm1\.bias", name)])
+
+    return {
+        "model_type": "vjepa2",
+        "architectures": ["VJEPA2Model"],
+        "crop_size": untold.side,
+        "frames_per_clip": untold.frames,
+        "patch_size": patches.shape[-1],
+        "tubelet_size": patches.shape[2],
+        "hidden_size": width,
+        "num_attention_heads": heads,
+        "num_hidden_layers": depth("encoder"),
+        "mlp_ratio": _ratio(inner, width),
+        "pred_hidden_size": small.shape[1],
+        "pred_num_attention_heads": untold.predictor_heads,
+        "pred_num_hidden_layers": depth("predictor"),
+        "pred_mlp_ratio": _ratio(small.shape[0], small.shape[1]),
+        "pred_num_mask_tokens": len(weights["predictor.embeddings.mask_tokens"]),
+    }
+
+
+def _ratio(inner: int, width: int) -> float:
+    # transformers takes int(width · ratio), which must not fall short by rounding.
+    ratio = inner / width
+    return ratio if int(width * ratio) == inner else (inner + 0.5) / width
+
+
+def _refused(what: str, seen: str, *, fix: str = _FIX) -> DataError:
+    return DataError(what, seen=seen, accepted=_ACCEPTED, fix=fix)
