@@ -188,7 +188,7 @@ class Extraction:
         about = {
             "kind": kind if change == "none" else f"{kind} ({change.replace('_', ' ')})",
             "adapter": f"of {card.name}",
-            "cells": f"in {len(cells)} cells" if len(cells) > 1 else f"at {_place(cells[0])}",
+            "cells": f"in {len(cells)} cells" if len(cells) > 1 else f"at {cells[0]}",
             "data": f"on {len(ids)} clips of {info.name}",
         }
         return FeatureSet(key, about, self.kept)
@@ -202,11 +202,6 @@ def mean_token(tokens: Float[Tensor, "b n d"]) -> Float[Tensor, "b d"]:
 def rounded(tokens: Float[Tensor, "b n d"]) -> Float[Tensor, "b n d"]:
     """Returns tokens as they are cached."""
     return tokens.to(torch.bfloat16)
-
-
-def _place(cell: FeatureCell) -> str:
-    noise = "" if cell.noise is None else f", noise {cell.noise:g}"
-    return f"{cell.layer or 'the default layer'}{noise}"
 
 
 def _chunks(ids: Sequence[str]) -> list[Sequence[str]]:

@@ -35,6 +35,10 @@ class FeatureCell:
     depth: float
     noise: float | None
 
+    def __str__(self) -> str:
+        place = "its default layer" if self.layer is None else f"layer {self.layer}"
+        return place if self.noise is None else f"{place}, noise {self.noise:g}"
+
 
 def feature_cells(
     adapter: Encodes, depths: Sequence[float] = DEPTHS, noise: Sequence[float] = NOISE

@@ -110,7 +110,7 @@ class Fitter:
         cells = feature_cells(adapter)
         pooled = self.extraction.pooled(training.source, training.ids, cells)
         chosen = choose(items, pooled, self._tokens, suite.probes, self._settings)
-        logger.info("%s: features at %s", adapter.card.name, chosen.cell)
+        logger.info("%s: features are taken at %s", adapter.card.name, chosen.cell)
         found = [
             Fitted(
                 probe,
