@@ -41,7 +41,7 @@ test: $(VENV)/.installed-dev ## Run the default tests (at most 10 minutes on 2 c
 	$(PYTEST)
 
 test-slow: $(VENV)/.installed-dev ## Run the slow tests as well (at most 30 minutes more)
-	$(PYTEST) -m slow
+	$(PYTEST) -m slow --timeout 900
 
 lint: $(VENV)/.installed-dev ## Check style and formatting
 	$(BIN)/ruff check .
