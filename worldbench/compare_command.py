@@ -11,7 +11,8 @@ _DESCRIPTION = (
     "both have a record of: effect, interval, p, minimal detectable difference, best and worst "
     "trials."
 )
-_SIDE = "a record's path, a folder of records, or an adapter's NAME or NAME@REVISION"
+SIDE = "a record's path, a folder of records, or an adapter's NAME or NAME@REVISION"
+"""What may be compared, as ``--help`` says it."""
 
 
 def compare(arguments: Sequence[str]) -> int:
@@ -49,7 +50,7 @@ def compare(arguments: Sequence[str]) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = command_parser("compare", _DESCRIPTION)
     add = parser.add_argument
-    add("a", metavar="A", help=_SIDE)
+    add("a", metavar="A", help=SIDE)
     add("b", metavar="B", help="the same")
     add("--records", type=Path, default=Path("reports/records"), help="where names are looked up")
     add("--metric", action="append", default=[], metavar="NAME", help="only this one; repeatable")

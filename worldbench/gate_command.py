@@ -6,12 +6,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from worldbench.command import command_parser, log_plainly
+from worldbench.compare_command import SIDE
 
 _DESCRIPTION = (
     "Exit 1 if the candidate is worse than the baseline by more than is allowed, 0 if it is not, 2 "
     "if the two cannot be judged. Appends a summary to the file that GITHUB_STEP_SUMMARY names."
 )
-_SIDE = "a record's path, a folder of records, or an adapter's NAME or NAME@REVISION"
 _ALLOWED = (
     "allowed regression of every headline metric (0.02, or 5%% of the baseline), or of one metric "
     "(psnr=0.5); repeatable"
@@ -50,7 +50,7 @@ def gate(arguments: Sequence[str]) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = command_parser("gate", _DESCRIPTION)
     add = parser.add_argument
-    add("baseline", metavar="BASELINE", help=_SIDE)
+    add("baseline", metavar="BASELINE", help=SIDE)
     add("candidate", metavar="CANDIDATE", help="the same")
     add("--max-regression", action="append", required=True, metavar="AMOUNT", help=_ALLOWED)
     add("--strict", action="store_true", help="the whole 95%% interval must be within the allowed")

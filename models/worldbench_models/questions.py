@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from jaxtyping import Float
 from torch import Tensor
 
+from worldbench.adapters.asked import checked_clips
 from worldbench.schema import AdapterCard
-from worldbench_models.pixels import checked_video
 
 
 def require_legal(card: AdapterCard, context: int) -> None:
@@ -26,10 +26,10 @@ def with_future(card: AdapterCard, video: Tensor, context: int) -> Float[Tensor,
     """Returns clips that have both a context and a future, in float32.
 
     Raises:
-        ValueError: If the clips are not as :func:`~worldbench_models.pixels.checked_video` wants
+        ValueError: If the clips are not as :func:`~worldbench.adapters.asked.checked_clips` wants
             them, the context is not legal, or nothing comes after it.
     """
-    video = checked_video(video)
+    video = checked_clips(video)
     require_legal(card, context)
     if video.shape[1] <= context:
         raise ValueError(f"nothing comes after {context} of {video.shape[1]} frames")

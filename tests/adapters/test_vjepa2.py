@@ -13,8 +13,9 @@ from vjepa2_files import FRAMES, SIDE, clips, saved_vjepa2
 
 from worldbench import cli
 from worldbench.adapter import Generates, NoiseBank, capabilities
+from worldbench.adapters.asked import checked_clips
 from worldbench.adapters.vjepa2 import OPERATORS, VJEPA2
-from worldbench.adapters.vjepa2_frames import checked_clips, prepared
+from worldbench.adapters.vjepa2_frames import prepared
 from worldbench.errors import DataError
 from worldbench.noise import TrialNoise
 

@@ -26,42 +26,15 @@ from worldbench.conformance.clips import moving_clips
 from worldbench.data.video import encode
 from worldbench.distance.folders import Cut, FolderClips
 from worldbench.metrics.frechet import frechet_distance
-from worldbench.metrics.i3d import HEAD, I3D, units
+from worldbench.metrics.i3d import I3D
 from worldbench.metrics.i3d_extractor import I3DLogits
 from worldbench.metrics.i3d_weights import find_weights
 from worldbench.metrics.presets import PRESETS
 
+sys.path.insert(0, str(Path(__file__).parents[1]))
+from i3d_files import pytorch_names, random_state
+
 FRAMES, SIDE, BATCH = 16, 128, 4
-
-
-def random_state() -> dict[str, Tensor]:
-    """Weights under which the signal neither dies nor explodes."""
-    generator, state = torch.Generator().manual_seed(0), {}
-    for name, (inputs, outputs, kernel) in units().items():
-        shape = (outputs, inputs, kernel, kernel, kernel)
-        deviation = (2 / (inputs * kernel**3)) ** 0.5
-        state[f"{name}.weight"] = torch.randn(shape, generator=generator) * deviation
-        state[f"{name}.bias"] = 0.1 * torch.randn(outputs, generator=generator)
-        if name != HEAD:
-            state[f"{name}.mean"] = 0.1 * torch.randn(outputs, generator=generator)
-            state[f"{name}.variance"] = 0.5 + torch.rand(outputs, generator=generator)
-            state[f"{name}.scale"] = torch.ones(outputs)
-    return state
-
-
-def ported_names(state: dict[str, Tensor]) -> dict[str, Tensor]:
-    """The names that the port gives them."""
-    places = {"0": "b0", "1a": "b1a", "1b": "b1b", "2a": "b2a", "2b": "b2b", "3": "b3b"}
-    kinds = {"weight": "conv3d.weight", "bias": "bn.bias", "scale": "bn.weight"}
-    kinds |= {"mean": "bn.running_mean", "variance": "bn.running_var"}
-    found = {}
-    for key, tensor in state.items():
-        unit, _, kind = key.rpartition(".")
-        module, _, branch = unit.partition(".")
-        place = f"{module}.{places[branch]}" if branch else module
-        name = f"logits.conv3d.{kind}" if unit == HEAD else f"{place}.{kinds[kind]}"
-        found[name] = tensor
-    return found
 
 
 def make_videos(root: Path, clips: int) -> None:
@@ -119,7 +92,7 @@ def end_to_end(
 ) -> None:
     """Prints rates and values of both on a folder."""
     weights = root / "i3d.pt"
-    torch.save(ported_names(state), weights)
+    torch.save(pytorch_names(state), weights)
     extractor = I3DLogits(find_weights(weights), PRESETS["cdfvd_i3d"], device)
     sides = [FolderClips(root / side, Cut()) for side in ("fake", "real")]
     clips = len(sides[0].clips)
@@ -158,7 +131,7 @@ def main(clips: int = 24, device: str = "cpu", folder: str | None = None) -> Non
     print(f"torch {torch.__version__}, {torch.get_num_threads()} threads, {device}")
     state = random_state()
     port = InceptionI3d(400).eval()
-    port.load_state_dict(ported_names(state), strict=False)
+    port.load_state_dict(pytorch_names(state), strict=False)
     port.to(where)
     networks(state, port, where)
     with tempfile.TemporaryDirectory() as temporary:

@@ -10,10 +10,10 @@ from jaxtyping import Float
 from torch import Tensor
 
 from worldbench.adapter import Latents, NoiseBank
+from worldbench.adapters.asked import checked_clips
 from worldbench.adapters.hub import fetched, is_hub_id
 from worldbench.adapters.vjepa2_frames import (
     FRAMINGS,
-    checked_clips,
     prepared,
     require_lengths,
     short_side,

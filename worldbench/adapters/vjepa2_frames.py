@@ -10,29 +10,11 @@ from worldbench.schema import AdapterCard
 
 FRAMINGS = ("published", "native")
 _MEAN, _STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # ImageNet's
-_SLACK = 1e-4  # as of worldbench.adapter.checked_range
 
 
 def short_side(side: int) -> int:
     """Returns what the short side is resized to before the centre is cropped."""
     return int(side * 256 / 224)
-
-
-def checked_clips(video: Tensor) -> Float[Tensor, "b t 3 h w"]:
-    """Returns clips in float32.
-
-    Raises:
-        ValueError: If they are not floats ``b t 3 h w``, at least one of each, finite and in
-            [0, 1].
-    """
-    if video.dim() != 5 or video.shape[2] != 3 or not video.numel():
-        raise ValueError(f"clips must be b t 3 h w, none of them 0; got {tuple(video.shape)}")
-    if not video.is_floating_point():
-        raise ValueError(f"clips must be floats in [0, 1], got {video.dtype}")
-    low, high = (float(value) for value in torch.aminmax(video.detach()))
-    if not (low >= -_SLACK and high <= 1 + _SLACK):  # put so that NaN does not pass
-        raise ValueError(f"clips must be finite and in [0, 1], got {low:.4g} to {high:.4g}")
-    return video.float()
 
 
 def require_lengths(card: AdapterCard, context: int, horizon: int) -> None:

@@ -2,10 +2,11 @@
 
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from worldbench.data.source import ClipFormat
-from worldbench.errors import UsageError
+from worldbench.errors import UsageError, unknown_name
 
 
 def clip_format(
@@ -41,6 +42,17 @@ def some_or_all(option: str, count: int | None) -> int | None:
             fix=f"data.{option}=null",
         )
     return count
+
+
+def training_options(usual: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns the options of a training split: those of the data itself but for those given.
+
+    Raises:
+        UsageError: If one is given that there is not.
+    """
+    if unknown := sorted(set(given) - set(usual)):
+        raise unknown_name("option of data.train", unknown[0], usual, fix="correct it")
+    return {**usual, **given}
 
 
 def source_pattern(cluster: str | None) -> re.Pattern[str] | None:

@@ -6,6 +6,7 @@ devices. Everything here runs *before* it, so that a file is what its first byte
 
 import os
 import stat
+from collections.abc import Callable
 from pathlib import Path
 
 from worldbench.errors import DataError
@@ -48,6 +49,39 @@ def contained(path: str | Path, root: str | Path) -> str:
             fix="set the root to a folder that contains the files, or copy them below it",
         )
     return written.relative_to(base).as_posix()
+
+
+def paths_below(
+    base: Path, wanted: Callable[[str], bool], *, folders_too: bool = False
+) -> list[str]:
+    """Lists the POSIX paths, relative to a resolved root, of what has a wanted name, sorted.
+
+    Hidden files and folders (``.name``) are left out: they are the litter of systems and
+    unfinished downloads. Links to folders are not entered.
+
+    Args:
+        base: The root.
+        wanted: Says of a name whether it counts.
+        folders_too: Whether folders of such a name are listed, for a scan to refuse.
+
+    Raises:
+        DataError: If a link leads out of the root, or a path is not UTF-8.
+    """
+    found = []
+    for here, folders, names in os.walk(base):
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        for name in folders:
+            # A link to a folder elsewhere would otherwise vanish from the data without a word.
+            if (Path(here) / name).is_symlink():
+                contained(Path(here) / name, base)
+        for name in [*names, *folders] if folders_too else names:
+            if wanted(name) and not name.startswith("."):
+                file = Path(here) / name
+                require_utf8(file)
+                if file.is_symlink():
+                    contained(file, base)
+                found.append(file.relative_to(base).as_posix())
+    return sorted(found)
 
 
 def require_utf8(path: str | Path) -> None:

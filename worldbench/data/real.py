@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import UInt8
 
 from worldbench.cache import cache_folder
-from worldbench.data.clip_options import clip_format, some_or_all, source_pattern
+from worldbench.data.clip_options import clip_format, some_or_all, source_pattern, training_options
 from worldbench.data.layouts.listed import ANNOTATED, LAYOUTS, listed
 from worldbench.data.manifest import Entry, Manifest, first_by_hash, scan
 from worldbench.data.source import Clip
@@ -141,10 +141,7 @@ class VideoData:
             "segments": None if self.views is None else self.views.segments,
             "crops": 1,
         }
-        unknown = sorted(set(self._train) - set(options))
-        if unknown:
-            raise unknown_name("option of data.train", unknown[0], options, fix="correct it")
-        return VideoData(**{**options, **self._train})
+        return VideoData(**training_options(options, self._train))
 
     @cached_property
     def manifest(self) -> Manifest:

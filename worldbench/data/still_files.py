@@ -1,14 +1,13 @@
 """Pictures on disk: which there are, whether they are whole, and what is in them."""
 
 import hashlib
-import os
 from pathlib import Path
 
 import cv2
 import numpy as np
 from jaxtyping import UInt8
 
-from worldbench.data.files import contained, require_utf8
+from worldbench.data.files import contained, paths_below
 from worldbench.data.video_info import VideoInfo
 from worldbench.errors import DataError
 
@@ -28,19 +27,7 @@ def pictures_below(root: Path) -> list[str]:
     Raises:
         DataError: If there is none, a link leads out of the root, or a path is not UTF-8.
     """
-    found = []
-    for here, folders, names in os.walk(root):
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
-        for name in folders:
-            if (Path(here) / name).is_symlink():
-                contained(Path(here) / name, root)
-        for name in names:
-            file = Path(here) / name
-            if file.suffix.lower() in SUFFIXES and not name.startswith("."):
-                require_utf8(file)
-                if file.is_symlink():
-                    contained(file, root)
-                found.append(file.relative_to(root).as_posix())
+    found = paths_below(root, lambda name: Path(name).suffix.lower() in SUFFIXES)
     if not found:
         raise DataError(
             "no pictures in the folder",
@@ -48,7 +35,7 @@ def pictures_below(root: Path) -> list[str]:
             accepted="at least one .jpeg, .jpg or .png file at any depth",
             fix="check the root, and that the data is mounted and unpacked",
         )
-    return sorted(found)
+    return found
 
 
 def probe_picture(path: str | Path, root: str | Path | None = None) -> VideoInfo:

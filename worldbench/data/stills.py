@@ -12,14 +12,13 @@ import numpy as np
 from jaxtyping import UInt8
 
 from worldbench.cache import cache_folder
-from worldbench.data.clip_options import clip_format, some_or_all
+from worldbench.data.clip_options import clip_format, some_or_all, training_options
 from worldbench.data.layouts.class_folders import labelled
 from worldbench.data.layouts.folder import existing_folder
 from worldbench.data.manifest import Entry, Manifest, first_by_hash, scan
 from worldbench.data.source import Clip
 from worldbench.data.still_files import pictures_below, probe_picture, read_picture
 from worldbench.data.video import fit_picture
-from worldbench.errors import unknown_name
 from worldbench.progress import Progress
 from worldbench.schema import DataInfo, Exclusion
 
@@ -109,10 +108,7 @@ class StillData:
             "max_videos": _TRAINING_PICTURES,
             "max_excluded": self.max_excluded,
         }
-        unknown = sorted(set(self._train) - set(options))
-        if unknown:
-            raise unknown_name("option of data.train", unknown[0], options, fix="correct it")
-        return StillData(**{**options, **self._train})
+        return StillData(**training_options(options, self._train))
 
     @cached_property
     def manifest(self) -> Manifest:

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from worldbench import operators
 from worldbench.adapter import Latents, NoiseBank
+from worldbench.adapters.asked import checked_clips
 from worldbench.options import one_of
 from worldbench.schema import AdapterCard, digest
 from worldbench_models import options
@@ -21,7 +22,7 @@ from worldbench_models.dit.sampler import DrawNoise, rollout
 from worldbench_models.dit.surprise import Denoising
 from worldbench_models.origin import RANDOM, Facts, origin
 from worldbench_models.patches import PATCH
-from worldbench_models.pixels import checked_video, to_patches, to_video
+from worldbench_models.pixels import to_patches, to_video
 from worldbench_models.questions import depth_at, layers_of, require_legal, with_future
 
 OPERATORS = ("denoising_error", "history_contrast", "sample_distance")
@@ -137,7 +138,7 @@ class DiTAdapter:
         Raises:
             ValueError: If a layer or the noise does not exist.
         """
-        video = checked_video(video)
+        video = checked_clips(video)
         depths = [depth_at(layer, self.layers) for layer in layers]
         noise = self.noise if noise is None else noise
         if not 0 <= noise <= 1:
@@ -168,7 +169,7 @@ class DiTAdapter:
         Raises:
             ValueError: If the context is not legal, seeds do not match it, or nothing is asked for.
         """
-        context = checked_video(context)
+        context = checked_clips(context)
         require_legal(self.card, context.shape[1])
         if horizon < 1 or samples < 1:
             raise ValueError(f"horizon and samples must be ≥ 1, got {horizon} and {samples}")

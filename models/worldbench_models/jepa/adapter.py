@@ -7,6 +7,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from worldbench.adapter import Latents, NoiseBank
+from worldbench.adapters.asked import checked_clips
 from worldbench.schema import AdapterCard, digest
 from worldbench_models import options
 from worldbench_models.jepa.estimator import Estimator
@@ -15,7 +16,7 @@ from worldbench_models.jepa.origin import MODEL
 from worldbench_models.jepa.surprise import latent_error
 from worldbench_models.origin import RANDOM, Facts, origin
 from worldbench_models.patches import PATCH
-from worldbench_models.pixels import checked_video, to_patches
+from worldbench_models.pixels import to_patches
 from worldbench_models.questions import depth_at, layers_of, require_legal, with_future
 
 OPERATORS = ("latent_error", "latent_error_fullclip")
@@ -117,7 +118,7 @@ class JEPAAdapter:
         Raises:
             ValueError: If a layer or the noise does not exist.
         """
-        video = checked_video(video)
+        video = checked_clips(video)
         depths = [depth_at(layer, self.layers) for layer in layers]
         if noise not in (None, 0):
             raise ValueError(f"{self.card.name} knows no noise levels: None or 0, got {noise}")
@@ -146,7 +147,7 @@ class JEPAAdapter:
         Raises:
             ValueError: If the context is not legal or nothing is asked for.
         """
-        context = checked_video(context)
+        context = checked_clips(context)
         require_legal(self.card, context.shape[1])
         if horizon < 1:
             raise ValueError(f"horizon must be ≥ 1, got {horizon}")

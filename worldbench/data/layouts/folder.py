@@ -1,9 +1,8 @@
 """A plain folder: every video below it, at any depth."""
 
-import os
 from pathlib import Path
 
-from worldbench.data.files import contained, is_video_name, require_utf8
+from worldbench.data.files import is_video_name, paths_below, require_utf8
 from worldbench.data.manifest import Video, unique
 from worldbench.errors import DataError
 
@@ -34,21 +33,7 @@ def videos_below(root: str | Path) -> list[str]:
         DataError: As :func:`folder`.
     """
     base = existing_folder(root)
-    found = []
-    for here, folders, names in os.walk(base):
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
-        for name in folders:
-            # A link to a folder elsewhere would otherwise vanish from the data without a word.
-            if (Path(here) / name).is_symlink():
-                contained(Path(here) / name, base)
-        # Folders that are named like videos are listed too, and refused by the scan.
-        for name in [*names, *folders]:
-            if is_video_name(name) and not name.startswith("."):
-                file = Path(here) / name
-                require_utf8(file)
-                if file.is_symlink():
-                    contained(file, base)
-                found.append(file.relative_to(base).as_posix())
+    found = paths_below(base, is_video_name, folders_too=True)
     if not found:
         raise DataError(
             "no videos in the folder",
@@ -56,7 +41,7 @@ def videos_below(root: str | Path) -> list[str]:
             accepted="at least one .mp4, .m4v, .mov, .webm, .mkv or .avi file at any depth",
             fix="check the root, and that the data is mounted and unpacked",
         )
-    return sorted(found)
+    return found
 
 
 def existing_folder(root: str | Path) -> Path:
