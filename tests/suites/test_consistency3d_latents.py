@@ -11,6 +11,7 @@ from torch import Tensor
 from worldbench.adapter import Latents
 from worldbench.schema import Trial
 from worldbench.suite import Row, Summary
+from worldbench.suites.anchored import compare_latents
 from worldbench.suites.consistency3d import VIEWS
 from worldbench.suites.consistency3d_readout import Future, fit_geometry
 from worldbench.suites.epipolar_rows import true_geometry, tsed_row
@@ -174,6 +175,16 @@ def one_view() -> tuple[View, Tensor]:
     data, name = views(), "static_orbit/0001"
     clips = clips_of(data, [Trial(name, name, (name,), {})])
     return View(data.track(name), (64, 64), CPU), clips[0]
+
+
+def test_latents_are_compared_on_the_device_that_they_are_on() -> None:
+    generator = torch.Generator().manual_seed(0)
+    real = torch.randn(5, 8, 8, generator=generator)
+    y, x = torch.meshgrid(torch.arange(8) + 0.5, torch.arange(8) + 0.5, indexing="ij")
+    here, everywhere = torch.stack([x, y], dim=-1).double(), torch.ones(8, 8, dtype=torch.bool)
+    # Whatever is made without a device lands elsewhere, as it does when latents are on a GPU.
+    with torch.device("meta"):
+        assert compare_latents(real, real, here, everywhere) == pytest.approx(1.0)
 
 
 def test_tsed_is_the_mean_over_samples() -> None:

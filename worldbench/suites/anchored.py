@@ -40,7 +40,7 @@ def compare_latents(
     foreseen: Grid, real: Grid, places: Float64[Tensor, "h w 2"], mask: Bool[Tensor, "h w"]
 ) -> float | None:
     """Returns the mean cosine of foreseen latents and real ones, both less what is shared."""
-    return token_cosine(foreseen, real, places, mask, torch.zeros(len(real)))
+    return token_cosine(foreseen, real, places, mask, real.new_zeros(len(real)))
 
 
 @dataclass(frozen=True, eq=False)
@@ -98,7 +98,7 @@ class Footage:
         again = self.view.again(
             list(self.frames), [self.seen[-1]] * len(self.frames), self.patch, self.parallax
         )
-        here = _centres(again.mask.shape[1], again.mask.shape[2]).to(again.places)
+        here = _centres(*again.mask.shape[1:]).to(again.places)
         found: dict[int, dict[str, float]] = {}
         for f, (places, mask) in enumerate(zip(again.places, again.mask, strict=True)):
             real = self.futures["ceiling"][0, f]
