@@ -39,10 +39,10 @@ _ARMS = (
     "Both are trained on the same clips, with the same seed and matched training FLOPs. With "
     "SIGReg targets have a gradient, which makes a step dearer, so there are fewer. Held-out "
     "numbers are the last of training; skill is 1 − L1 over a baseline's, in a model's own "
-    "latents. A skill near 1 against constants beside one below 0 against a copy tells of latents "
-    "that hardly change within a clip: much is foreseen because little happens in them. RankMe is "
-    "the effective number of directions in which clips differ; the probe reads off where an object "
-    "is and where it goes, which latents that hardly change cannot tell."
+    "latents. A skill below 0 against a copy says that the last latents, repeated, foresee better. "
+    "RankMe is the effective number of directions in which clips differ: latents may fill space "
+    "and still not tell where an object is and where it goes, which the probe reads off, nor "
+    "whether it is still behind its occluder, which presence asks."
 )
 _SEEDS = (
     "The same training with another seed, for initial weights, order of clips, noise and masks; "
