@@ -109,7 +109,7 @@ def test_the_command_line_checks_a_checkpoint(
 ) -> None:
     words = [f"adapter.{name}={str(value).lower()}" for name, value in TOLD.items()]
     assert cli.main(["check", "adapter=vjepa", f"adapter.weights={file}", *words]) == 0
-    assert "vjepa: 0 failed of 13 checks" in capsys.readouterr().out
+    assert "vjepa: 0 failed of 17 checks" in capsys.readouterr().out
 
 
 def test_a_checkpoint_is_rewritten_once(
@@ -146,7 +146,7 @@ def test_what_is_no_such_checkpoint_is_told(
         ({"encoder": Harmful()}, {}, "does not read without running code"),
         ([1, 2], {}, "a part is missing"),
         ({"encoder": {}, "predictor": {}}, {}, "a part is missing"),
-        (held, {"rotary": False}, "looks like a V-JEPA 1"),
+        (held, {"rotary": False}, "positions in this checkpoint are those of no V-JEPA 1"),
         (held, {"heads": None}, "how many heads"),
         (held | {"predictor": predictor | {"action_encoder.bias": torch.ones(1)}}, {}, "no V-JEPA"),
         (held | {"predictor": some}, {}, "no whole V-JEPA 2"),

@@ -6,12 +6,13 @@ made, and only configuration and safetensors of it. ``HF_HUB_OFFLINE=1`` keeps t
 
 import os
 import re
+from collections.abc import Sequence
 from pathlib import Path
 
 from worldbench.errors import EnvironmentFault, UsageError
 
 _ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
-_WANTED = ["config.json", "*.safetensors", "*.safetensors.index.json"]
+_WANTED = ("config.json", "*.safetensors", "*.safetensors.index.json")
 _ACCEPTED = "a local folder, or the id of a hub repository: OWNER/NAME"
 
 
@@ -20,12 +21,13 @@ def is_hub_id(weights: str) -> bool:
     return _ID.fullmatch(weights) is not None and not Path(weights).exists()
 
 
-def fetched(name: str, revision: str | None) -> Path:
+def fetched(name: str, revision: str | None, wanted: Sequence[str] = _WANTED) -> Path:
     """Returns the local folder of a repository, and fetches what of it is not on this machine.
 
     Args:
         name: OWNER/NAME.
         revision: A commit, tag or branch; None is the main branch.
+        wanted: Patterns of the files that are fetched.
 
     Raises:
         UsageError: If the hub has no such repository or revision, or does not show it.
@@ -42,7 +44,7 @@ def fetched(name: str, revision: str | None) -> Path:
             fix="pip install 'worldbench-suite[jepa]', or give a local folder",
         ) from error
     try:
-        return Path(snapshot_download(name, revision=revision, allow_patterns=_WANTED))
+        return Path(snapshot_download(name, revision=revision, allow_patterns=list(wanted)))
     except (RepositoryNotFoundError, RevisionNotFoundError, ValueError) as error:
         raise UsageError(
             f"neither this folder nor the hub has {name!r}",

@@ -18,8 +18,9 @@ from worldbench.adapters.vjepa2_frames import (
     require_lengths,
     short_side,
 )
-from worldbench.adapters.vjepa2_network import Network, normed
+from worldbench.adapters.vjepa2_network import RotaryNetwork
 from worldbench.adapters.vjepa2_source import Facts, read_facts
+from worldbench.adapters.vjepa_network import Network, normed
 from worldbench.options import one_of
 from worldbench.saved_models import require_saved
 from worldbench.schema import AdapterCard, digest
@@ -101,7 +102,7 @@ class VJEPA2:
 
     @cached_property
     def _network(self) -> Network:
-        return Network(self._facts, self._mask_token)
+        return RotaryNetwork(self._facts, self._mask_token)
 
     @cached_property
     def _longest(self) -> int:
@@ -212,7 +213,7 @@ class VJEPA2:
             DataError: If context and future are longer than the longest clip.
         """
         context = checked_clips(context)
-        require_lengths(self.card, context.shape[1], horizon)
+        context = context[:, self._left_out(context.shape[1], horizon) :]
         steps = math.ceil(horizon / self._facts.stride)
         foreseen = self._network.foresee(self._prepared(context), steps)
         return Latents(normed(foreseen), self._facts.stride)
@@ -236,14 +237,24 @@ class VJEPA2:
             DataError: If the clip is longer than the longest.
         """
         video = checked_clips(video)
-        require_lengths(self.card, context, video.shape[1] - context)
+        left_out = self._left_out(context, video.shape[1] - context)
         if operator not in OPERATORS:
             raise ValueError(f"no operator {operator!r}; there are {', '.join(OPERATORS)}")
         return self._network.latent_error(
-            self._prepared(video),
-            context // self._facts.stride,
+            self._prepared(video[:, left_out:]),
+            (context - left_out) // self._facts.stride,
             fullclip=operator == "latent_error_fullclip",
         )
+
+    def _left_out(self, context: int, horizon: int) -> int:
+        """Returns how many of the first frames of a context are not looked at.
+
+        Raises:
+            ValueError: If the context is not legal or nothing is to be foreseen.
+            DataError: If both together are too long.
+        """
+        require_lengths(self.card, context, horizon, longer=True)
+        return 0
 
     def _prepared(self, video: Float[Tensor, "b t 3 h w"]) -> Float[Tensor, "b t2 3 s s"]:
         return prepared(video, self._facts.side, self._facts.stride, self._framing)

@@ -1,4 +1,4 @@
-"""From clips of any size to what a V-JEPA 2 was trained on."""
+"""From clips of any size to what a V-JEPA was trained on."""
 
 import torch
 from jaxtyping import Float
@@ -17,13 +17,14 @@ def short_side(side: int) -> int:
     return int(side * 256 / 224)
 
 
-def require_lengths(card: AdapterCard, context: int, horizon: int) -> None:
+def require_lengths(card: AdapterCard, context: int, horizon: int, *, longer: bool) -> None:
     """Refuses contexts and futures that a network was not trained on.
 
     Args:
         card: Of the adapter; its ``frames`` are the most that both have together.
         context: Frames given.
         horizon: Frames to foresee.
+        longer: Whether the user may raise that limit.
 
     Raises:
         ValueError: If the context is not legal or nothing is to be foreseen.
@@ -42,7 +43,8 @@ def require_lengths(card: AdapterCard, context: int, horizon: int) -> None:
             f"{card.name} was trained on shorter clips",
             seen=f"context and future of {context + horizon} frames",
             accepted=f"{card.frames} frames",
-            fix=f"shorter clips, or adapter.frames={whole}: at places it has never seen",
+            fix="shorter clips"
+            + (f", or adapter.frames={whole}: at places it has never seen" if longer else ""),
         )
 
 

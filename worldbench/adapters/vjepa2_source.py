@@ -1,4 +1,4 @@
-"""What the files of a V-JEPA 2 tell before any network is made of them."""
+"""What the files of a V-JEPA tell before any network is made of them."""
 
 from dataclasses import dataclass
 from math import prod
@@ -11,14 +11,16 @@ from worldbench.options import at_least
 from worldbench.saved_models import SavedModel
 
 _PARTS = ("encoder.", "predictor.")
-_MASK_TOKENS = "predictor.embeddings.mask_tokens"
+_MASK_TOKENS = ("predictor.embeddings.mask_tokens", "predictor.mask_tokens")
+"""As transformers names them, and as a V-JEPA 1 is kept."""
+
 _USUAL_TOKEN = 1
 """The token of the largest masks in training, which transformers always takes."""
 
 
 @dataclass(frozen=True)
 class Facts:
-    """What a V-JEPA 2 is made by.
+    """What a V-JEPA is made by.
 
     Attributes:
         saved: Its folder.
@@ -61,7 +63,7 @@ class Facts:
         good = [i for i, is_trained in enumerate(self.trained) if is_trained]
         if not good:
             raise DataError(
-                "no mask token of this V-JEPA 2 was trained: it cannot predict",
+                "no mask token of this V-JEPA was trained: it cannot predict",
                 seen=f"{len(self.trained)} mask tokens in {self.saved.path}, all zero",
                 accepted="a model whose predictor was trained",
                 fix="take a whole checkpoint, with the predictor it was trained with",
@@ -108,7 +110,7 @@ def read_facts(saved: SavedModel) -> Facts:
     for part in _PARTS:
         if not any(name.startswith(part) for name in files.shapes):
             raise DataError(
-                f"this V-JEPA 2 has no {part.rstrip('.')}",
+                f"this V-JEPA has no {part.rstrip('.')}",
                 seen=f"{len(files.shapes)} weights in {saved.path}, none named {part}…",
                 accepted="encoder and predictor, as VJEPA2Model.save_pretrained writes them",
                 fix="save or fetch the whole model, not its encoder or head alone",
@@ -117,7 +119,7 @@ def read_facts(saved: SavedModel) -> Facts:
     stride, frames = _whole(saved, "tubelet_size", 2), _whole(saved, "frames_per_clip", 64)
     if side % patch or frames < 2 * stride:
         raise DataError(
-            "config.json describes no V-JEPA 2 that could predict",
+            "config.json describes no V-JEPA that could predict",
             seen=f"crop_size {side}, patch_size {patch}, frames_per_clip {frames}, "
             f"tubelet_size {stride}",
             accepted="a crop of whole patches, and clips of two tubelets or more",
@@ -131,7 +133,9 @@ def read_facts(saved: SavedModel) -> Facts:
         frames=frames,
         depth=_whole(saved, "num_hidden_layers", 24),
         parameters=sum(
-            prod(shape) for name, shape in files.shapes.items() if name.startswith(_PARTS)
+            prod(shape)
+            for name, shape in files.shapes.items()
+            if name.startswith(_PARTS) and not name.endswith("pos_embed")  # a formula, not trained
         ),
         trained=files.trained_mask_tokens(),
     )
@@ -142,7 +146,7 @@ def _whole(saved: SavedModel, name: str, usual: int) -> int:
     value = saved.config.get(name, usual)
     if not isinstance(value, int) or isinstance(value, bool) or value < 1:
         raise DataError(
-            f"config.json describes no V-JEPA 2: {name} is not a usable number",
+            f"config.json describes no V-JEPA: {name} is not a usable number",
             seen=f"{value!r} in {saved.path}",
             accepted="an integer of at least 1",
             fix="correct config.json",
@@ -183,9 +187,10 @@ class _Weights:
 
     def trained_mask_tokens(self) -> tuple[bool, ...]:
         """Says of each mask token whether it was trained."""
-        if _MASK_TOKENS not in self._where:
+        known = [name for name in _MASK_TOKENS if name in self._where]
+        if not known:
             return ()
-        file, key = self._where[_MASK_TOKENS]
+        file, key = self._where[known[0]]
         with self._open(file) as stream:
             tokens: torch.Tensor = stream.get_tensor(key)
         return tuple(bool(token.any()) for token in tokens)

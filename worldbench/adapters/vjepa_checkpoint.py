@@ -1,32 +1,32 @@
-"""Training checkpoints of facebookresearch/vjepa2, rewritten once as transformers saves models.
+"""Training checkpoints of facebookresearch/jepa and vjepa2, rewritten once as safetensors.
 
-Such a file is a pickle of ``{encoder, predictor, target_encoder, …}``. It is opened with
-``weights_only``, so that nothing in it runs, and the copy that everything is read from afterwards
-lies in the cache. The copy takes ``target_encoder``, the average that gave the targets in training.
+A V-JEPA 2 is kept as transformers saves it, a V-JEPA 1 under its own names. Such a file is a pickle
+of ``{encoder, predictor, target_encoder, …}``. It is opened with ``weights_only``, so that nothing
+in it runs, and the copy that everything is read from afterwards lies in the cache. The copy takes
+``target_encoder``, the average that gave the targets in training.
 """
 
 import json
 import pickle
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from worldbench.adapters.vjepa1_checkpoint import additive
+from worldbench.adapters.vjepa_untold import Untold, depth_of, heads_of, refused
 from worldbench.cache import cache_folder, cache_lock
-from worldbench.errors import DataError
 from worldbench.record import file_digest, write_atomic
 from worldbench.schema import digest
 
 _VERSION = 1
 _PARTS = ("target_encoder", "predictor")
 _HEADS = {1024: 16, 1280: 16, 1408: 22}  # of ViT-L, H and g, as hubconf.py makes them
+_SIDE, _FRAMES, _PREDICTOR_HEADS = 256, 64, 12  # of a V-JEPA 2, where nobody says otherwise
 _TOKENS = 10  # mask tokens of every V-JEPA 2
-_ACCEPTED = "a checkpoint of facebookresearch/vjepa2: {encoder, predictor, target_encoder}"
-_FIX = "fetch it again, or use adapter=vjepa2 with a folder of transformers"
 _BLOCK = re.compile(r"(?:predictor_)?blocks\.(\d+)\.(.+)")
 _NAMES = {
     "patch_embed.": "encoder.embeddings.patch_embeddings.",
@@ -37,30 +37,11 @@ _NAMES = {
 }
 
 
-@dataclass(frozen=True)
-class Untold:
-    """What weights do not tell of their network.
-
-    Attributes:
-        side: Height and width of its clips.
-        frames: Frames of its clips.
-        heads: Of the encoder's attention; None is the usual number of its width.
-        predictor_heads: Of the predictor's attention.
-        rotary: Whether it is known to be a V-JEPA 2, whatever else the file holds.
-    """
-
-    side: int
-    frames: int
-    heads: int | None
-    predictor_heads: int
-    rotary: bool
-
-
 def converted(file: Path, untold: Untold) -> Path:
     """Returns the folder of the rewritten model; writes it the first time.
 
     Raises:
-        DataError: If the file does not read, is no such checkpoint, or is of V-JEPA 1.
+        DataError: If the file does not read or is no such checkpoint.
         EnvironmentFault: If the cache cannot be written.
     """
     key = digest([_VERSION, file_digest(file), repr(untold)])[:32]
@@ -82,11 +63,7 @@ def _rewritten(file: Path, untold: Untold) -> tuple[dict[str, Tensor], dict[str,
     tokens = [predictor.pop(f"mask_tokens.{i}", None) for i in range(len(predictor))]
     masks = [token for token in tokens if token is not None]
     if "pos_embed" in encoder and len(masks) < _TOKENS and not untold.rotary:
-        raise _refused(
-            "this looks like a V-JEPA 1, whose positions are added and not rotated",
-            f"pos_embed and {len(masks)} mask tokens in {file}",
-            fix="adapter.rotary=true if it is a V-JEPA 2 all the same",
-        )
+        return additive(encoder, predictor, masks, file, untold)
     # What is added to tokens where positions are not rotated; those of V-JEPA 2 are left over.
     encoder.pop("pos_embed", None)
     predictor.pop("predictor_pos_embed", None)
@@ -95,7 +72,7 @@ def _rewritten(file: Path, untold: Untold) -> tuple[dict[str, Tensor], dict[str,
         weights["predictor.embeddings.mask_tokens"] = torch.stack(masks)
         return weights, _config(weights, untold)
     except (KeyError, RuntimeError, IndexError) as error:
-        raise _refused("this is no whole V-JEPA 2", f"{file}: without {error}") from error
+        raise refused("this is no whole V-JEPA 2", f"{file}: without {error}") from error
 
 
 def _read(file: Path) -> dict[str, Mapping[str, Tensor]]:
@@ -103,11 +80,11 @@ def _read(file: Path) -> dict[str, Mapping[str, Tensor]]:
         found = torch.load(file, map_location="cpu", weights_only=True, mmap=True)
     except (pickle.UnpicklingError, RuntimeError, OSError, ValueError, EOFError) as error:
         seen = f"{file}: {type(error).__name__}"
-        raise _refused("the checkpoint does not read without running code", seen) from error
+        raise refused("the checkpoint does not read without running code", seen) from error
     names = sorted(map(str, found)) if isinstance(found, dict) else [type(found).__name__]
     if not set(_PARTS) <= set(names):
-        raise _refused(
-            "this is no checkpoint of V-JEPA 2: a part is missing", f"{', '.join(names)} in {file}"
+        raise refused(
+            "this is no checkpoint of a V-JEPA: a part is missing", f"{', '.join(names)} in {file}"
         )
     return {part: found[part] for part in _PARTS}
 
@@ -128,7 +105,7 @@ def _renamed(state: Mapping[str, Tensor], part: str, file: Path) -> dict[str, Te
         elif known is not None:
             weights[_NAMES[known] + name.removeprefix(known)] = value.contiguous()
         else:
-            raise _refused("a weight of no V-JEPA 2", f"{name} in the {part} of {file}")
+            raise refused("a weight of no V-JEPA 2", f"{name} in the {part} of {file}")
     return weights
 
 
@@ -145,28 +122,21 @@ def _config(weights: Mapping[str, Tensor], untold: Untold) -> dict[str, Any]:
     patches = weights["encoder.embeddings.patch_embeddings.proj.weight"]
     width, inner = patches.shape[0], weights["encoder.layer.0.mlp.fc1.weight"].shape[0]
     small = weights["predictor.layer.0.mlp.fc1.weight"]
-    heads = untold.heads or _HEADS.get(width)
-    if heads is None:
-        fix = "adapter.heads=N, as its training configuration says"
-        raise _refused("how many heads this encoder has is not known", f"width {width}", fix=fix)
-
-    def depth(part: str) -> int:
-        return len([name for name in weights if re.fullmatch(rf"{part}.*norm1\.bias", name)])
-
+    heads = heads_of(untold.heads, _HEADS, width)
     return {
         "model_type": "vjepa2",
         "architectures": ["VJEPA2Model"],
-        "crop_size": untold.side,
-        "frames_per_clip": untold.frames,
+        "crop_size": untold.side or _SIDE,
+        "frames_per_clip": untold.frames or _FRAMES,
         "patch_size": patches.shape[-1],
         "tubelet_size": patches.shape[2],
         "hidden_size": width,
         "num_attention_heads": heads,
-        "num_hidden_layers": depth("encoder"),
+        "num_hidden_layers": depth_of(weights, "encoder"),
         "mlp_ratio": _ratio(inner, width),
         "pred_hidden_size": small.shape[1],
-        "pred_num_attention_heads": untold.predictor_heads,
-        "pred_num_hidden_layers": depth("predictor"),
+        "pred_num_attention_heads": untold.predictor_heads or _PREDICTOR_HEADS,
+        "pred_num_hidden_layers": depth_of(weights, "predictor"),
         "pred_mlp_ratio": _ratio(small.shape[0], small.shape[1]),
         "pred_num_mask_tokens": len(weights["predictor.embeddings.mask_tokens"]),
     }
@@ -176,7 +146,3 @@ def _ratio(inner: int, width: int) -> float:
     # transformers takes int(width · ratio), which must not fall short by rounding.
     ratio = inner / width
     return ratio if int(width * ratio) == inner else (inner + 0.5) / width
-
-
-def _refused(what: str, seen: str, *, fix: str = _FIX) -> DataError:
-    return DataError(what, seen=seen, accepted=_ACCEPTED, fix=fix)
