@@ -355,6 +355,131 @@ def test_one_defect_of_a_latent_adapter_fails_one_check(adapter: type, promise: 
     assert failures(adapter()) == ([] if promise is None else [promise])
 
 
+class Stacked(Latent):
+    """Three layers, each half of the one before; in one pass or one by one."""
+
+    layers = ("first", "second", "third")
+
+    def encode(self, video: Tensor, *, layer: str | None = None, **options: Any) -> Latents:
+        tokens = Latent.encode(self, video).tokens
+        return Latents(tokens / 2 ** self.layers.index(layer or "first"), 2)
+
+    def encode_layers(
+        self, video: Tensor, layers: Sequence[str], **options: Any
+    ) -> dict[str, Latents]:
+        return {layer: Stacked.encode(self, video, layer=layer) for layer in layers}
+
+
+class GivesAllLayers(Stacked):
+    def encode_layers(
+        self, video: Tensor, layers: Sequence[str], **options: Any
+    ) -> dict[str, Latents]:
+        return super().encode_layers(video, self.layers)
+
+
+class InfiniteLayer(Stacked):
+    def encode_layers(
+        self, video: Tensor, layers: Sequence[str], **options: Any
+    ) -> dict[str, Latents]:
+        found = super().encode_layers(video, layers)
+        return {n: Latents(x.tokens / (n != "second"), 2) for n, x in found.items()}
+
+
+class StrideOfItsOwn(Stacked):
+    def encode_layers(
+        self, video: Tensor, layers: Sequence[str], **options: Any
+    ) -> dict[str, Latents]:
+        found = super().encode_layers(video, layers)
+        return {name: Latents(each.tokens[:, ::2], 4) for name, each in found.items()}
+
+
+class DrawsOverTheClip(Stacked):
+    def encode_layers(
+        self, video: Tensor, layers: Sequence[str], **options: Any
+    ) -> dict[str, Latents]:
+        return super().encode_layers(video.mul_(0.5), layers)
+
+
+class LayersShifted(Stacked):
+    """Off by one: what it calls the third is the second."""
+
+    def encode_layers(
+        self, video: Tensor, layers: Sequence[str], **options: Any
+    ) -> dict[str, Latents]:
+        before = {"first": "first", "second": "first", "third": "second"}
+        return {n: Stacked.encode(self, video, layer=before[n]) for n in layers}
+
+
+class DeepestByPlace(Stacked):
+    """Takes what is asked for last to be the deepest, which holds for all layers in order."""
+
+    def encode_layers(
+        self, video: Tensor, layers: Sequence[str], **options: Any
+    ) -> dict[str, Latents]:
+        found = super().encode_layers(video, layers)
+        return {**found, layers[-1]: Stacked.encode(self, video, layer="third")}
+
+
+class LayersOfTheBatch(Stacked):
+    """Whitens by the batch, but only clips that come alone."""
+
+    def encode_layers(
+        self, video: Tensor, layers: Sequence[str], **options: Any
+    ) -> dict[str, Latents]:
+        found = super().encode_layers(video, layers)
+        away = 0.0 if len(video) > 1 else 1.0
+        return {n: Latents(x.tokens - away * x.tokens.mean(), 2) for n, x in found.items()}
+
+
+IN_ONE_PASS = "encode_layers: shapes, finite, the layers asked for"
+
+
+@pytest.mark.parametrize(
+    ("adapter", "promises"),
+    [
+        (Stacked, ()),
+        (LayersShifted, ("as encode at each layer",)),
+        (DeepestByPlace, ("whichever layers are asked for, in any order",)),
+        (LayersOfTheBatch, ("independent of the batch",)),
+        (GivesAllLayers, ("whichever layers are asked for, in any order",)),
+    ],
+)
+def test_one_defect_of_many_layers_fails_one_check(
+    adapter: type, promises: tuple[str, ...]
+) -> None:
+    assert failures(adapter()) == [f"encode_layers: {promise}" for promise in promises]
+
+
+@pytest.mark.parametrize(
+    ("adapter", "said"),
+    [
+        (InfiniteLayer, "not finite"),
+        (StrideOfItsOwn, "another temporal stride"),
+        (DrawsOverTheClip, "changed in place"),
+    ],
+)
+def test_layers_that_are_no_latents_are_found_first(adapter: type, said: str) -> None:
+    found = [outcome for outcome in check(adapter()) if outcome.passed is False]
+    assert found[0].name == IN_ONE_PASS
+    assert said in found[0].detail
+    assert all(outcome.name.startswith("encode_layers") for outcome in found)
+
+
+def test_many_layers_without_names_are_not_checked() -> None:
+    class Alone:
+        card = Latent(capabilities=("encodes",)).card
+
+        def encode(self, video: Tensor, **options: Any) -> Latents:
+            return Latent().encode(video)
+
+        def encode_layers(self, video: Tensor, layers: Sequence[str], **options: Any) -> Any:
+            raise AssertionError("nobody knows what to ask for")
+
+    outcomes = {o.name: o for o in check(Alone())}
+    undecided = outcomes["encode_layers: as encode at each layer"]
+    assert (undecided.passed, undecided.detail) == (None, "the adapter names no layers")
+
+
 def test_an_adapter_that_only_predicts_has_no_grid_to_keep_to() -> None:
     class Foresees:
         card = Latent(capabilities=("predicts",)).card

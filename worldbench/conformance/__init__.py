@@ -11,13 +11,14 @@ from collections.abc import Iterator, Sequence
 from worldbench.adapter import (
     Adapter,
     Encodes,
+    EncodesLayers,
     Generates,
     Predicts,
     Replays,
     Surprises,
     capabilities,
 )
-from worldbench.conformance.latents import encodes, predicts, surprises
+from worldbench.conformance.latents import encodes, encodes_layers, predicts, surprises
 from worldbench.conformance.outcome import Outcome, attempt, expect
 from worldbench.conformance.pixels import generates, replays
 
@@ -53,6 +54,8 @@ def check(adapter: Adapter) -> Iterator[Outcome]:
         yield from generates(adapter)
     if isinstance(adapter, Encodes):
         yield from encodes(adapter)
+    if isinstance(adapter, EncodesLayers):
+        yield from encodes_layers(adapter)
     if isinstance(adapter, Predicts):
         yield from predicts(adapter)
     if isinstance(adapter, Surprises):

@@ -1,11 +1,20 @@
 """Checks of adapters that answer in latents or in surprise."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import torch
 from torch import Tensor
 
-from worldbench.adapter import Adapter, Encodes, Latents, Predicts, Surprises, checked_latents
+from worldbench.adapter import (
+    Adapter,
+    Encodes,
+    EncodesLayers,
+    Latents,
+    Layered,
+    Predicts,
+    Surprises,
+    checked_latents,
+)
 from worldbench.conformance.outcome import Outcome, attempt, close, expect, same
 from worldbench.conformance.subject import clips_for, context_of
 from worldbench.noise import TrialNoise
@@ -38,6 +47,60 @@ def encodes(adapter: Encodes) -> Iterator[Outcome]:
         lambda: same(latents().tokens, latents().tokens, "two calls give different latents"),
     )
     yield attempt("encode: independent of the batch", batches)
+
+
+def encodes_layers(adapter: EncodesLayers) -> Iterator[Outcome]:
+    """Checks ``encode_layers`` of an adapter that names its layers and encodes at one."""
+    assert isinstance(adapter, Adapter)
+    if not isinstance(adapter, Layered) or not isinstance(adapter, Encodes):
+        missing = "names no layers" if isinstance(adapter, Encodes) else "does not encode"
+        yield Outcome("encode_layers: as encode at each layer", None, f"the adapter {missing}")
+        return
+    encoder, frames = adapter, 4 * adapter.card.temporal_stride
+    clips, names = clips_for(adapter, frames), tuple(adapter.layers)
+
+    def latents(part: Tensor = clips, layers: Sequence[str] = names) -> dict[str, Tensor]:
+        with torch.inference_mode():
+            given = part.clone()
+            found = adapter.encode_layers(given, layers)
+        same(given, part, "the video was changed in place")
+        expect(list(found) == list(layers), "other layers than asked for", list(found))
+        for name, out in found.items():
+            call = f"encode_layers of {name}"
+            checked_latents(adapter.card.name, call, out, batch=len(part), frames=frames)
+        strides = {out.temporal_stride for out in found.values()}
+        expect(strides == {adapter.card.temporal_stride}, "another temporal stride", strides)
+        return {name: out.tokens for name, out in found.items()}
+
+    def shapes() -> None:
+        latents()
+
+    def alike() -> None:
+        found = latents()
+        for name in names:
+            with torch.inference_mode():
+                alone = encoder.encode(clips.clone(), layer=name).tokens
+            expect(found[name].shape == alone.shape, f"another shape than encode at {name}")
+            close(found[name], alone, f"encode gives other latents at {name}")
+
+    def choice() -> None:
+        found = latents()
+        for name in names:
+            close(latents(layers=(name,))[name], found[name], f"{name} alone is another")
+        backwards = latents(layers=names[::-1])
+        for name in names:
+            close(backwards[name], found[name], f"{name} depends on the order asked for")
+
+    def batches() -> None:
+        parts = [latents(clips[i : i + 1]) for i in range(len(clips))]
+        for name, together in latents().items():
+            alone = torch.cat([part[name] for part in parts])
+            close(together, alone, f"latents of {name} depend on the batch")
+
+    yield attempt("encode_layers: shapes, finite, the layers asked for", shapes)
+    yield attempt("encode_layers: as encode at each layer", alike)
+    yield attempt("encode_layers: whichever layers are asked for, in any order", choice)
+    yield attempt("encode_layers: independent of the batch", batches)
 
 
 def predicts(adapter: Predicts) -> Iterator[Outcome]:
