@@ -99,6 +99,7 @@ class Consistency3D:
         from worldbench.suites import (
             consistency3d_readout,
             correspondence_recall,
+            quad_trials,
             training_views,
             view_geometry,
         )
@@ -118,6 +119,7 @@ class Consistency3D:
             "latents": {**view_geometry.LATENT_RULES, "version": training_views.VERSION},
             "angles": [list(correspondence_recall.ANGLES), correspondence_recall.NEAR],
             "clips": data.protocol,
+            **quad_trials.told_of_size(data),
         }
 
     def unsupported(self, card: AdapterCard) -> str | None:

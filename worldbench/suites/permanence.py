@@ -92,6 +92,7 @@ class Permanence:
             "trivial_scorers": sorted(trivial_scorers.SCORERS),
             "readout": permanence_readout.VERSION,
             "clips": data.protocol,
+            **quad_trials.told_of_size(data),
         }
 
     def unsupported(self, card: AdapterCard) -> str | None:

@@ -20,6 +20,8 @@ def protocol(suite: "Probe", data: ClipSource) -> dict[str, Any]:
     from worldbench.suites.probe import training_split
 
     train, other = training_split(data), transfer_source(suite.transfer)
+    if other is not None:
+        _require_one_size(data, other)
     return {
         "probes": list(suite.probes),
         "attentive": {
@@ -42,6 +44,22 @@ def protocol(suite: "Probe", data: ClipSource) -> dict[str, Any]:
         "clips": data.protocol,
         "features": extraction.VERSION,
     }
+
+
+def _require_one_size(data: ClipSource, other: ClipSource) -> None:
+    """Refuses to ask about clips of one size what was fitted at another: it would be another model.
+
+    Raises:
+        UsageError: If the sizes differ.
+    """
+    here, there = (source.protocol.get("size") for source in (data, other))
+    if here is not None and there is not None and list(here) != list(there):
+        raise UsageError(
+            "clips of suite.transfer have another size than those that probes are fitted on",
+            seen=f"{other.info.name} at {list(there)}, {data.info.name} at {list(here)}",
+            accepted="one size",
+            fix=f"suite.transfer='{{name: {other.info.name}, size: {list(here)}}}'",
+        )
 
 
 def transfer_source(named: str | Mapping[str, Any] | None) -> ClipSource | None:

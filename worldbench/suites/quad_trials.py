@@ -16,6 +16,7 @@ from worldbench.data.worlds.content import AFTER, Content, QuadEntry
 from worldbench.data.worlds.track import Track
 from worldbench.errors import UsageError
 from worldbench.schema import AdapterCard, Trial
+from worldbench.suites.quad_sizes import fitted, is_resized
 from worldbench.suites.surprise import last_context
 
 LONG, SHORT = "long", 10
@@ -73,7 +74,22 @@ def quad_source(data: ClipSource, suite: str) -> QuadSource:
 
 
 def entries_of(data: QuadSource) -> list[QuadEntry]:
-    """Returns the quads both of whose clips are in the source, in the set's order."""
+    """Returns the quads both of whose clips are in the source, in the set's order.
+
+    At another size than the set's own their runs are those of the pictures, and quads whose
+    pictures have none are left out (:mod:`worldbench.suites.quad_sizes`).
+    """
+    return fitted(data, _listed(data))
+
+
+def told_of_size(data: ClipSource) -> dict[str, Any]:
+    """Returns, for the protocol, how many quads another size than the set's own has cost."""
+    if not isinstance(data, QuadSource) or not is_resized(data, _listed(data)):
+        return {}
+    return {"quads_lost_at_this_size": len(_listed(data)) - len(entries_of(data))}
+
+
+def _listed(data: QuadSource) -> list[QuadEntry]:
     there = {clip.id for clip in data.clips()}
     return [entry for entry in data.content.quads if set(entry.clips) <= there]
 

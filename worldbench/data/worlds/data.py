@@ -58,7 +58,8 @@ class WorldData:
             raise UsageError(
                 "data.size is no size",
                 seen=size,
-                accepted="[height,width] in pixels, one number for both, or null",
+                accepted="[height,width] in pixels, one number for both, null for what the set was "
+                "made for, or, in a run, native for the adapter's own",
                 fix="data.size=null",
             )
         self.name, self.split, self.max_clips, self.workers = name, split, max_clips, workers

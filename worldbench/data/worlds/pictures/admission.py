@@ -40,7 +40,8 @@ def target_size(tracks: Sequence[Track], size: Size) -> tuple[int, int]:
                 f"the picture does not have the aspect ratio of {track.spec.family}",
                 seen=f"{height} × {width}",
                 accepted=f"{track.spec.height} × {track.spec.width} and multiples of it",
-                fix="size=None for the spec's own",
+                fix=f"data.size={track.spec.height * max(1, round(height / track.spec.height))}, "
+                "which the adapter then frames itself; or null for the set's own",
             )
     return height, width
 
