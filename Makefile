@@ -55,6 +55,7 @@ leaderboard: $(VENV)/.installed ## Score everything that reports/ shows and rebu
 	$(BIN)/worldbench leaderboard
 
 check-leaderboard: $(VENV)/.installed ## Fail if reports/ is not what its records give
+	$(BIN)/worldbench validate reports/records reports/seeds/records
 	$(BIN)/worldbench leaderboard --check
 	$(BIN)/worldbench leaderboard --records reports/seeds/records --out reports/seeds --check
 

@@ -4,12 +4,11 @@ import math
 import os
 import pty
 import shlex
-import struct
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -18,17 +17,12 @@ import pyarrow.parquet as pq
 import pytest
 import yaml
 from hydra.utils import instantiate
+from tracked_runs import FAKE_KEY, METRICS, a_record, home, logged, written
 
 from worldbench.errors import EnvironmentFault, UsageError
 from worldbench.redaction import REDACTED, refuse_api_keys
 from worldbench.schema import (
-    AdapterCard,
-    Body,
-    DataInfo,
-    MetricResult,
-    Provenance,
     Record,
-    SuiteInfo,
 )
 from worldbench.tracking import (
     Guarded,
@@ -40,62 +34,10 @@ from worldbench.tracking import (
 )
 from worldbench.wandb_tracker import MAX_TABLE_ROWS, summary
 
+__all__ = ["home"]
+
 CONF = Path(__file__).parents[1] / "conf" / "tracker"
-FAKE_KEY = "0123456789abcdef" * 2 + "01234567"
 OTHER_SECRET = "hf_" + "q7" * 12
-
-
-def a_record(*metrics: MetricResult) -> Record:
-    return Record(
-        body=Body(
-            status="ok",
-            key="k" * 64,
-            adapter=AdapterCard(name="copy_last", revision="r" * 64, family="baseline"),
-            suite=SuiteInfo(
-                name="video_distance",
-                version="1",
-                data=DataInfo(name="clips", digest="d" * 64, clips=3, clusters=3),
-                protocol={"horizon": 8},
-            ),
-            metrics=metrics,
-        ),
-        provenance=Provenance(
-            command="worldbench run",
-            config={},
-            started="2026-01-01T00:00:00Z",
-            seconds=1.0,
-            worldbench="0.1.0",
-            commit=None,
-            dirty=None,
-            packages={},
-            python="3.11",
-            platform="linux",
-            device="cpu",
-            peak_memory_mib=1.0,
-        ),
-    )
-
-
-METRICS = (
-    MetricResult(name="psnr", value=21.5, low=20.0, high=23.0, higher_is_better=True),
-    MetricResult(
-        name="frechet",
-        factors={"extractor": "effnetlite0-dt-pca64"},
-        value=3.25,
-        low=3.0,
-        high=3.5,
-        higher_is_better=False,
-    ),
-    MetricResult(
-        name="pair_accuracy",
-        factors={"violation": "presence", "condition": "occluded"},
-        value=0.5,
-        higher_is_better=True,
-    ),
-    MetricResult(
-        name="ssim", status="skipped", reason="clips below 11 pixels", higher_is_better=True
-    ),
-)
 
 
 def write_rows(path: Path, rows: int) -> Path:
@@ -114,26 +56,6 @@ def write_rows(path: Path, rows: int) -> Path:
     return path
 
 
-def logged(run: Path) -> list[Any]:
-    """Reads a transaction log: a 7-byte header, then LevelDB log blocks of 32 KiB."""
-    from wandb.proto import wandb_internal_pb2
-
-    (path,) = run.glob("*.wandb")
-    data, at, parts, records = path.read_bytes(), 7, b"", []
-    assert data.startswith(b":W&B")
-    while at + 7 <= len(data):
-        if 32768 - at % 32768 < 7:
-            at += 32768 - at % 32768
-            continue
-        _, length, kind = struct.unpack_from("<IHB", data, at)
-        parts += data[at + 7 : at + 7 + length]
-        at += 7 + length
-        if kind in (1, 4):  # a whole record, or the last part of one
-            records.append(wandb_internal_pb2.Record.FromString(parts))
-            parts = b""
-    return records
-
-
 def services() -> list[int]:
     """Ids of the W&B service processes that this process has started."""
     found = []
@@ -146,26 +68,6 @@ def services() -> list[int]:
         if int(fields[1]) == os.getpid() and fields[0] != "Z" and "wandb" in command:
             found.append(int(stat.parent.name))
     return found
-
-
-def written(*roots: Path) -> Iterator[tuple[Path, bytes]]:
-    for root in roots:
-        for path in root.rglob("*"):
-            if path.is_file():
-                yield path, path.read_bytes()
-
-
-@pytest.fixture
-def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An empty home without W&B settings, credentials or variables."""
-    for name in list(os.environ):
-        if name.startswith(("WANDB_", "XDG_")):
-            monkeypatch.delenv(name)
-    home = tmp_path / "home"
-    home.mkdir()
-    monkeypatch.setenv("HOME", str(home))
-    monkeypatch.setenv("NETRC", str(home / "netrc"))
-    return home
 
 
 def test_offline_wandb_run_holds_everything_and_no_secret(
@@ -200,9 +102,9 @@ def test_offline_wandb_run_holds_everything_and_no_secret(
     assert not services()
     assert (sys.exit, sys.excepthook) == hooks
     (run,) = (out / "wandb").glob("offline-run-*")
-    copies = {path.read_bytes() for path in run.glob("files/media/videos/*.mp4")}
+    copies = {path.read_bytes() for path in run.glob("files/media/videos/example/*.mp4")}
     assert copies == {path.read_bytes() for path in videos.values()}
-    (table,) = run.glob("files/media/table/*.table.json")
+    (table,) = run.glob("files/media/table/trials_*.table.json")
     content = json.loads(table.read_text())
     assert content["columns"] == ["trial", "cluster", "role", "psnr"]
     assert content["data"][3] == ["t00003", "scene0", "rollout", None]
@@ -216,6 +118,13 @@ def test_offline_wandb_run_holds_everything_and_no_secret(
     assert list(opened.tags) == ["quick"]
     assert config["suite"] == {"horizon": 8, "source": f"https://{REDACTED}@host/data"}
     assert config["hub"] == {"access_token": REDACTED, "note": f"uses {REDACTED}"}
+    (metrics,) = run.glob("files/media/table/metrics_*.table.json")
+    assert [row[:3] for row in json.loads(metrics.read_text())["data"]] == [
+        ["psnr", "", 21.5],
+        ["frechet[effnetlite0-dt-pca64]", "extractor=effnetlite0-dt-pca64", 3.25],
+        ["pair_accuracy", "condition=occluded, violation=presence", 0.5],
+        ["ssim", "", None],
+    ]
     kept = {u.key: json.loads(u.value_json) for r in records for u in r.summary.update if u.key}
     assert kept["psnr"] == 21.5
     assert kept["frechet[effnetlite0-dt-pca64]/high"] == 3.5
@@ -595,6 +504,7 @@ def test_a_tracker_config_instantiates_after_its_header(name: str) -> None:
     config = yaml.safe_load((CONF / f"{name}.yaml").read_text())
     assert config.pop("name") == name
     assert config.pop("summary")
+    config.pop("defaults", None)  # Hydra's own
     tracker: Tracker = instantiate(config)
     assert isinstance(tracker, WandbTracker if name == "wandb" else NoTracker)
     tracker.finish(failed=False)

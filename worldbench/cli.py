@@ -30,6 +30,9 @@ COMMANDS = {
     "compare": "two adapters or records, trial by trial: worldbench compare A B",
     "gate": "exit 1 when a candidate is worse than its baseline by more than is allowed",
     "verify": "run a record again and compare: worldbench verify RECORD",
+    "validate": "check contributed records: form, place, rows, change; worldbench validate PATH",
+    "diff": "what changes on the board between two folders of records, as Markdown",
+    "dashboard": "a W&B workspace of the metrics in records; --publish sends it",
     "distance": "compare two folders of videos: worldbench distance REAL_DIR FAKE_DIR",
 }
 _USAGE = "worldbench COMMAND [arguments]"
@@ -81,6 +84,9 @@ def _dispatch(arguments: list[str]) -> int:
         "compare": _compare,
         "gate": _gate,
         "verify": _verify,
+        "validate": _validate,
+        "diff": _diff,
+        "dashboard": _dashboard,
         "distance": _distance,
     }
     return runners[command](rest)
@@ -241,6 +247,24 @@ def _verify(arguments: list[str]) -> int:
     outcome = verify(given.record, given.overrides, given.limit)
     print(outcome.report)
     return 0 if outcome.agrees else 1
+
+
+def _validate(arguments: list[str]) -> int:
+    from worldbench.validate_command import validate
+
+    return validate(arguments)
+
+
+def _diff(arguments: list[str]) -> int:
+    from worldbench.diff_command import diff
+
+    return diff(arguments)
+
+
+def _dashboard(arguments: list[str]) -> int:
+    from worldbench.dashboard_command import dashboard
+
+    return dashboard(arguments)
 
 
 def _distance(arguments: list[str]) -> int:

@@ -18,7 +18,7 @@ from worldbench.parts import Parts, by_trial, in_trial_order, table_bytes
 from worldbench.provenance import Stopwatch
 from worldbench.record import file_digest, write_atomic
 from worldbench.schema import Body, Record, digest
-from worldbench.suite import Batch, Row, Scorer
+from worldbench.suite import Batch, Notes, Row, Scorer
 from worldbench.tracking import Tracker
 
 logger = logging.getLogger(__name__)
@@ -65,6 +65,7 @@ def evaluate(
         parts = Parts(cell.path, fingerprint, again=overwrite)
         scorer = cell.suite.scorer(cell.data, cell.setting)
         summary = scorer.summarise(_rows(cell, scorer, parts, tracker))
+        watch.notes += scorer.notes if isinstance(scorer, Notes) else ()
         rows_file = cell.path.with_suffix(".parquet")
         write_atomic(rows_file, table_bytes(summary.rows))
         body = cell.body(status="ok", metrics=summary.metrics, trials=rows_file.name)

@@ -6,7 +6,7 @@ import tempfile
 import traceback
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import hydra
 import torch
@@ -24,16 +24,21 @@ from worldbench.redaction import redact, redact_text, refuse_api_keys
 from worldbench.schema import SAFE_NAME, Record
 from worldbench.suite import Setting
 from worldbench.tracking import Guarded, Tracker
+from worldbench.wandb_sweep import summed_up
 
 logger = logging.getLogger(__name__)
 
 PRECISIONS = ("fp32", "bf16", "fp16")
+NATIVE = "native"
+"""As ``data.size``: the adapter's own, which a sweep over adapters gives each."""
 
 
 def main() -> None:
     """Runs under Hydra's command line (``sys.argv``), single or as a multirun."""
     register_search_path()
-    hydra.main(version_base="1.3", config_path="pkg://worldbench.conf", config_name="run")(job)()
+    start = hydra.main(version_base="1.3", config_path="pkg://worldbench.conf", config_name="run")
+    with summed_up():
+        start(job)()
 
 
 def job(config: DictConfig) -> float | None:
@@ -100,7 +105,26 @@ def ask(config: DictConfig) -> Question:
         limit=None if config.limit is None else at_least("limit", config.limit, 2),
     )
     suite = instantiate("suite", config.suite)
-    return Question.of(suite, instantiate("data", config.data), setting)
+    return Question.of(suite, instantiate("data", _sized(config)), setting)
+
+
+def _sized(config: DictConfig) -> DictConfig:
+    """Returns the configuration of the data, with the adapter's size where it asks for that.
+
+    Raises:
+        UsageError: If the adapter has no size of its own.
+    """
+    if config.data.get("size") != NATIVE:
+        return cast(DictConfig, config.data)
+    size = instantiate("adapter", config.adapter).card.size
+    if size is None:
+        raise UsageError(
+            f"{config.adapter.name} has no size of its own: it takes clips of any",
+            seen=f"data.size={NATIVE}",
+            accepted="[height,width] in pixels; what others on the same board are asked at",
+            fix="data.size=[256,256]",
+        )
+    return cast(DictConfig, OmegaConf.merge(config.data, {"size": list(size)}))
 
 
 def answerer(config: DictConfig, question: Question, root: Path) -> Cell:
@@ -132,7 +156,7 @@ def _tell_of_other_format(cell: Cell, watch: Stopwatch) -> None:
         if card.fps is not None:
             fix.append(f"data.fps={card.fps:g}")
         if card.size is not None:
-            fix.append(f"data.size=[{card.size[0]},{card.size[1]}]")
+            fix.append(f"data.size={NATIVE}")
         logger.warning("%s; of data that can be resampled: %s", note, " ".join(fix))
 
 

@@ -117,6 +117,16 @@ class Scorer(Protocol):
 
 
 @runtime_checkable
+class Notes(Protocol):
+    """Has more to say of a run: what another machine would not repeat, hence no metric."""
+
+    @property
+    def notes(self) -> Sequence[str]:
+        """Lines for the record's provenance, known when all trials have been scored."""
+        ...
+
+
+@runtime_checkable
 class Suite(Protocol):
     """Versioned trials and a protocol.
 

@@ -3,13 +3,16 @@
 import logging
 import shlex
 import sys
-from collections.abc import Iterable, Mapping
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from worldbench.errors import ContractError, DataError, EnvironmentFault, unknown_name
 from worldbench.redaction import redact, redact_text, refuse_api_keys
 from worldbench.schema import MetricResult, Record
+from worldbench.wandb_charts import Canvas, Cell, draw_record, draw_sweep
+from worldbench.wandb_service import end_service, import_wandb
 
 MAX_TABLE_ROWS = 2000
 """Most rows of the table of trials; a longer file is thinned to rows spread evenly over it."""
@@ -19,6 +22,9 @@ INIT_TIMEOUT_S = 30.0
 
 FINISH_TIMEOUT_S = 120.0
 """Seconds that a finished run waits for uploads; what is left can go up later (`wandb sync`)."""
+
+EXAMPLE = "example"
+"""Key of example videos, before their number."""
 
 _log = logging.getLogger(__name__)
 
@@ -64,6 +70,7 @@ class WandbTracker:
         self._directory, self._tags = directory, [str(tag) for tag in tags]
         self._wandb: Any = None
         self._run: Any = None
+        self._group = ""
         self._drawn: set[str] = set()
         self._hooks: tuple[Any, Any] = (sys.exit, sys.excepthook)
 
@@ -75,8 +82,11 @@ class WandbTracker:
             EnvironmentFault: If wandb is missing or cannot log in without asking.
             OSError: If the folder cannot be made.
         """
+        self._open(name, group, config, "cell")
+
+    def _open(self, name: str, group: str, config: Mapping[str, object], kind: str) -> None:
         refuse_api_keys(config)
-        wandb = self._wandb = _import_wandb()
+        wandb = self._wandb = import_wandb()
         self._hooks = (sys.exit, sys.excepthook)
         if self._directory is not None:
             Path(self._directory).mkdir(parents=True, exist_ok=True)
@@ -104,6 +114,7 @@ class WandbTracker:
             entity=self._entity,
             name=redact_text(name),
             group=redact_text(group),
+            job_type=kind,
             dir=self._directory,
             tags=self._tags,
             config=redact(config),
@@ -112,7 +123,7 @@ class WandbTracker:
         )
         if run.disabled:
             raise EnvironmentFault("W&B has disabled itself", seen="no credentials for mode=online")
-        self._run, self._drawn = run, set()
+        self._run, self._group, self._drawn = run, group, set()
 
     def progress(self, done: int, total: int) -> None:
         """Logs the two counts as a step of the run's history."""
@@ -133,17 +144,23 @@ class WandbTracker:
         run.log({**row, "step": step})
 
     def record(self, record: Record) -> None:
-        """Writes status, reason and metrics to the run's summary (see :func:`summary`)."""
-        self._open_run().summary.update(summary(record))
+        """Writes status, reason and metrics to the run's summary (see :func:`summary`).
+
+        Metrics also come as a table and, where they were broken down, as bars. In a sweep a file
+        is left for its summary run.
+        """
+        run = self._open_run()
+        run.summary.update(summary(record))
+        draw_record(Canvas(self._wandb, run), record.body)
+        from worldbench.wandb_sweep import note_cell
+
+        note_cell(self._group, record)
 
     def trials(self, path: Path) -> None:
         """Logs up to :data:`MAX_TABLE_ROWS` rows as the table ``trials``."""
         run = self._open_run()
         columns, rows, total = _rows(path)
-        table = self._wandb.Table(columns=columns, data=rows)
-        # Logged unbound, a table also becomes an artifact, staged for good in the home folder.
-        table.bind_to_run(run=run, key="trials", step="rows")
-        run.log({"trials": table})
+        Canvas(self._wandb, run).table("trials", columns, rows)
         run.summary.update({"trials_shown": len(rows), "trials_total": total})
 
     def videos(self, paths: Mapping[str, Path]) -> None:
@@ -161,7 +178,33 @@ class WandbTracker:
                     accepted="an existing .mp4 file",
                     fix="write the example videos before handing them to the tracker",
                 )
-        run.log({key: self._wandb.Video(str(p), format="mp4") for key, p in paths.items()})
+        # Of every run by the same keys, so that one panel shows those of all.
+        for i, (title, path) in enumerate(paths.items()):
+            video = self._wandb.Video(str(path), caption=redact_text(title), format="mp4")
+            run.log({f"{EXAMPLE}/{i}": video})
+
+    def sweep(self, group: str, cells: Sequence[Cell]) -> None:
+        """Makes the summary run of a sweep: a row per cell, and bars of every suite's headline.
+
+        Args:
+            group: The sweep's name, as its cells were started with.
+            cells: What is known of each (:func:`worldbench.wandb_sweep.cells_of`).
+
+        Raises:
+            EnvironmentFault: As :meth:`start` and :meth:`finish` do.
+        """
+        self._open("summary", group, {}, "summary")
+        failed = True
+        try:
+            run = self._open_run()
+            draw_sweep(Canvas(self._wandb, run), cells)
+            counts = Counter(str(cell["status"]) for cell in cells)
+            run.summary.update(
+                {"cells": len(cells), **{f"cells/{k}": n for k, n in counts.items()}}
+            )
+            failed = counts["failed"] > 0
+        finally:
+            self.finish(failed=failed)
 
     def finish(self, *, failed: bool) -> None:
         """Closes the run and, unless another run of this process uses it, ends W&B's service.
@@ -181,7 +224,7 @@ class WandbTracker:
                     folder = shlex.quote(run.settings.sync_dir)
                     _log.info("W&B run kept offline; upload it with: wandb sync %s", folder)
         finally:
-            _end_service(wandb, run, self._hooks)
+            end_service(wandb, run, self._hooks)
 
     def _open_run(self) -> Any:
         if self._run is None:
@@ -216,47 +259,6 @@ def summary(record: Record) -> dict[str, object]:
             flat[f"{key}/status"] = metric.status
             flat[f"{key}/reason"] = redact_text(metric.reason or "")
     return flat
-
-
-def _import_wandb() -> Any:
-    try:
-        import wandb
-    except ImportError as error:
-        raise _no_wandb(str(error)) from error
-    # A `wandb` folder of offline runs in the working directory imports as an empty package.
-    if not hasattr(wandb, "init"):
-        raise _no_wandb("a folder called wandb stands where the package should be")
-    return wandb
-
-
-def _no_wandb(seen: str) -> EnvironmentFault:
-    return EnvironmentFault(
-        "the wandb package cannot be imported",
-        seen=seen,
-        accepted="wandb 0.27 or newer",
-        fix="pip install 'wandb>=0.27', or run with tracker=none",
-    )
-
-
-def _end_service(wandb: Any, run: Any, hooks: tuple[Any, Any]) -> None:
-    """Ends W&B's process, and undoes the hooks on sys that wandb leaves behind."""
-    # A run that could not be finished still counts as active.
-    if wandb.setup().most_recent_active_run not in (None, run):
-        return
-    try:
-        wandb.teardown()
-    except SystemExit as error:
-        # wandb ends the whole program when its service process reports an error.
-        raise EnvironmentFault(
-            "the W&B service ended with an error",
-            seen=f"exit code {error.code}",
-            fix="look into debug-core.log in the logs folder of the W&B run",
-        ) from error
-    finally:
-        for name, before in zip(("exit", "excepthook"), hooks, strict=True):
-            owner = getattr(getattr(sys, name), "__self__", None)
-            if type(owner).__module__.startswith("wandb."):
-                setattr(sys, name, before)
 
 
 def _rows(path: Path) -> tuple[list[str], list[list[object]], int]:

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
-from torch.utils.flop_counter import FlopCounterMode
 
 from worldbench.adapter import Adapter, Encodes
 from worldbench.batches import clip_batches
 from worldbench.data.source import ClipSource
 from worldbench.errors import ContractError, DataError
+from worldbench.flops import count
 from worldbench.probes.attentive_fit import Schedule, Step, Tokens
 from worldbench.probes.changes import CONTROLS, Change
 from worldbench.probes.extraction import Extraction, Pooled
@@ -210,9 +210,12 @@ class Fitter:
 def counted_gflops(adapter: Adapter, video: Tensor, cell: FeatureCell, seed: int = 0) -> float:
     """Counts the matrix products, convolutions and attention of ``encode``, in 10⁹ per clip."""
     assert isinstance(adapter, Encodes)
-    with FlopCounterMode(display=False) as counter, torch.no_grad():
-        adapter.encode(video.clone(), layer=cell.layer, noise=cell.noise, seed=seed)
-    return float(counter.get_total_flops()) / len(video) / 1e9
+    found = count(
+        lambda: adapter.encode(video.clone(), layer=cell.layer, noise=cell.noise, seed=seed)
+    )
+    if found.uncounted:
+        logger.warning("%s: gflops are too low, %s", adapter.card.name, found.why_incomplete)
+    return found.flops / len(video) / 1e9
 
 
 def few_sets(suite: "Probe", items: Items) -> dict[tuple[float, int], list[int]]:

@@ -1,0 +1,213 @@
+"""What is refused of a contribution, one sentence per test."""
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from tracked_runs import METRICS, a_record
+
+from worldbench import cli
+from worldbench import record as records
+from worldbench.schema import MetricResult, Record
+
+Said = pytest.CaptureFixture[str]
+
+
+def contribute(root: Path, *metrics: MetricResult, name: str = "mine", seed: int = 0) -> Path:
+    """Writes a record with its rows where it belongs; returns its path."""
+    made = a_record(*(metrics or METRICS))
+    card = made.body.adapter.model_copy(update={"name": name})
+    suite = made.body.suite.model_copy(update={"protocol": {"horizon": 8, "seed": seed}})
+    key = records.record_key(
+        *(card.revision, suite.name, suite.version, suite.metric_versions),
+        *(suite.data.digest, suite.protocol),
+    )
+    path = records.record_path(root, card, suite.name, suite.version, key)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    rows = path.with_suffix(".parquet")
+    pq.write_table(pa.table({"trial": ["t"], "cluster": ["c"], "role": ["rollout"]}), rows)
+    body = made.body.model_copy(
+        update={"adapter": card, "suite": suite, "key": key, "trials": rows.name}
+    )
+    sha256 = records.file_digest(rows)
+    provenance = made.provenance.model_copy(update={"trials_sha256": sha256})
+    records.write(path, Record(body=body, provenance=provenance))
+    return path
+
+
+def edit(path: Path, change: Callable[[dict], object]) -> None:
+    content = json.loads(path.read_text())
+    change(content)
+    path.write_text(json.dumps(content))
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    return tmp_path / "records"
+
+
+@pytest.fixture
+def mine(root: Path) -> Path:
+    return contribute(root)
+
+
+def refused(capsys: Said, *words: object) -> str:
+    assert cli.main(["validate", *map(str, words)]) == 1
+    return capsys.readouterr().out
+
+
+def accepted(capsys: Said, *words: object) -> None:
+    assert cli.main(["validate", *map(str, words)]) == 0
+    assert "everything holds" in capsys.readouterr().out
+
+
+def test_a_record_as_a_run_writes_it_is_accepted(root: Path, mine: Path, capsys: Said) -> None:
+    accepted(capsys, root)
+    accepted(capsys, mine)
+
+
+def test_the_records_of_this_repository_are_accepted(capsys: Said) -> None:
+    accepted(capsys, Path(__file__).parents[1] / "reports" / "records")
+
+
+def test_what_is_no_json_is_refused(root: Path, mine: Path, capsys: Said) -> None:
+    mine.write_text("{")
+    assert "cannot read record" in refused(capsys, root)
+
+
+def test_another_schema_is_refused(root: Path, mine: Path, capsys: Said) -> None:
+    edit(mine, lambda content: content.update(schema=99))
+    assert "unknown schema version" in refused(capsys, root)
+
+
+def test_a_field_that_the_schema_does_not_know_is_refused(
+    root: Path, mine: Path, capsys: Said
+) -> None:
+    edit(mine, lambda content: content["body"].update(rank=1))
+    assert "is not valid" in refused(capsys, root)
+
+
+def test_a_place_that_the_body_does_not_say_is_refused(
+    root: Path, mine: Path, capsys: Said
+) -> None:
+    moved = shutil.copytree(root / "mine", root / "yours")
+    shutil.rmtree(root / "mine")
+    assert "it should stand at mine/" in refused(capsys, root)
+    assert moved.is_dir()
+
+
+def test_an_edited_identity_is_refused(root: Path, mine: Path, capsys: Said) -> None:
+    edit(mine, lambda content: content["body"]["suite"]["protocol"].update(horizon=4))
+    assert "what it says of itself gives" in refused(capsys, root)
+
+
+def test_rows_that_are_missing_are_refused(root: Path, mine: Path, capsys: Said) -> None:
+    mine.with_suffix(".parquet").unlink()
+    assert "its rows are missing" in refused(capsys, root)
+
+
+def test_rows_that_were_altered_are_refused(root: Path, mine: Path, capsys: Said) -> None:
+    rows = mine.with_suffix(".parquet")
+    rows.write_bytes(rows.read_bytes() + b"\n")
+    assert "its rows are not those that it was made from" in refused(capsys, root)
+
+
+def test_rows_that_no_trial_owns_are_refused(root: Path, mine: Path, capsys: Said) -> None:
+    rows = mine.with_suffix(".parquet")
+    pq.write_table(pa.table({"psnr": [1.0]}), rows)
+    sha256 = records.file_digest(rows)
+    edit(mine, lambda content: content["provenance"].update(trials_sha256=sha256))
+    assert "its rows have no column trial" in refused(capsys, root)
+
+
+def test_rows_of_another_record_are_refused(root: Path, mine: Path, capsys: Said) -> None:
+    edit(mine, lambda content: content["body"].update(trials="../../etc/passwd"))
+    assert f"its rows should be {mine.stem}.parquet" in refused(capsys, root)
+
+
+def test_the_same_metric_twice_is_refused(root: Path, capsys: Said) -> None:
+    contribute(root, *METRICS, METRICS[0])
+    assert "it holds the metric psnr twice" in refused(capsys, root)
+
+
+def test_a_value_outside_of_its_interval_is_refused(root: Path, mine: Path, capsys: Said) -> None:
+    edit(mine, lambda content: content["body"]["metrics"][0].update(value=99.0))
+    assert "the value of psnr lies outside of its interval" in refused(capsys, root)
+
+
+def test_two_records_of_one_question_and_model_are_refused(root: Path, capsys: Said) -> None:
+    contribute(root)
+    contribute(root, name="alias")
+    assert "it has the key of" in refused(capsys, root)
+
+
+def test_a_file_that_belongs_to_no_record_is_refused(root: Path, mine: Path, capsys: Said) -> None:
+    (mine.parent / "weights.bin").write_bytes(b"x")
+    (mine.parent / "orphan.parquet").write_bytes(b"x")
+    said = refused(capsys, root)
+    assert said.count("it belongs to no record") == 2
+
+
+def test_text_that_steers_a_terminal_is_refused_and_not_repeated(root: Path, capsys: Said) -> None:
+    contribute(root, METRICS[0].model_copy(update={"reason": "\x1b[2J\u202egood"}))
+    said = refused(capsys, root)
+    assert "cannot be printed" in said
+    assert "\x1b" not in said
+    assert "\u202e" not in said
+
+
+def test_a_replaced_record_that_says_the_same_is_accepted(
+    root: Path, mine: Path, tmp_path: Path, capsys: Said
+) -> None:
+    base = shutil.copytree(root, tmp_path / "base")
+    edit(mine, lambda content: content["body"]["metrics"][0].update(value=21.5 * 1.004))
+    accepted(capsys, root, "--baseline", base)
+
+
+def test_a_replaced_record_that_says_something_else_is_refused(
+    root: Path, mine: Path, tmp_path: Path, capsys: Said
+) -> None:
+    base = shutil.copytree(root, tmp_path / "base")
+    edit(mine, lambda content: content["body"]["metrics"][0].update(value=22.0))
+    said = refused(capsys, root, "--baseline", base)
+    assert "it replaces a record of the same model and question, but psnr is 22.0" in said
+
+
+def test_a_new_question_replaces_nothing(
+    root: Path, mine: Path, tmp_path: Path, capsys: Said
+) -> None:
+    base = shutil.copytree(root, tmp_path / "base")
+    contribute(root, METRICS[0].model_copy(update={"value": 22.0}), seed=1)
+    accepted(capsys, root, "--baseline", base)
+
+
+def test_nothing_to_check_is_a_usage_error(tmp_path: Path, capsys: Said) -> None:
+    assert cli.main(["validate", str(tmp_path)]) == 2
+    assert cli.main(["validate", str(tmp_path / "nowhere")]) == 2
+    assert cli.main(["validate", str(tmp_path), "--limit", "0"]) == 2
+
+
+@pytest.mark.usefixtures("clean_process")
+def test_a_sample_is_measured_again(small_data: Path, tmp_path: Path, capsys: Said) -> None:
+    root, base = tmp_path / "records", tmp_path / "base"
+    words = ["suite=cost", "suite.quads=1", "data=folder", f"data.root={small_data}"]
+    words += ["data.frames=16", "data.size=[16,16]", "num_workers=0", "device=cpu"]
+    assert cli.main(["run", *words, "adapter=copy_last", f"records={root}"]) == 0
+    accepted(capsys, root, "--verify", 1)
+    ((path, _),) = records.read_all(root)
+
+    rows = pq.read_table(path.with_suffix(".parquet"))
+    flattered = pa.array([None if v is None else v + 1.0 for v in rows["gflops"].to_pylist()])
+    at = rows.column_names.index("gflops")
+    pq.write_table(rows.set_column(at, "gflops", flattered), path.with_suffix(".parquet"))
+    sha256 = records.file_digest(path.with_suffix(".parquet"))
+    edit(path, lambda content: content["provenance"].update(trials_sha256=sha256))
+    accepted(capsys, root)
+    assert "does not verify" in refused(capsys, root, "--verify", 1)
+    # What stood there before is not asked again.
+    shutil.copytree(root, base)
+    accepted(capsys, root, "--verify", 1, "--baseline", base)

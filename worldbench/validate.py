@@ -1,0 +1,235 @@
+"""What must hold of records that somebody contributes, before anybody believes a number in them.
+
+Form, place and identity are checked for every record; what a record says of another one that it
+replaces, if there is one; and whether a sample gives the same numbers again.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from worldbench import record as records
+from worldbench.errors import UsageError, WorldbenchError
+from worldbench.record_changes import moved
+from worldbench.schema import Body, Record, digest
+
+_BESIDE = (".json", ".parquet", ".lock")
+"""Suffixes that belong into a folder of records; locks are left by runs."""
+
+_COLUMNS = ("trial", "cluster", "role")
+
+
+@dataclass(frozen=True)
+class Problem:
+    """Something that does not hold.
+
+    Attributes:
+        path: The file.
+        what: In words.
+    """
+
+    path: Path
+    what: str
+
+    def __str__(self) -> str:
+        """Returns a line that no file's name or content can break out of."""
+        said = f"{self.path}: {self.what}"
+        return "".join(c if c.isprintable() else "?" for c in said)
+
+
+def found_in(paths: Sequence[Path]) -> list[Path]:
+    """Returns the record files that are meant: files as they are, folders with all below them.
+
+    Raises:
+        UsageError: If there is no such file or folder, or none in it.
+    """
+    found: list[Path] = []
+    for path in paths:
+        if not path.exists():
+            raise UsageError(
+                "no such record or folder",
+                seen=path,
+                accepted="records, or folders of them",
+                fix="worldbench validate reports/records",
+            )
+        found += sorted(path.rglob("*.json")) if path.is_dir() else [path]
+    if not found:
+        raise UsageError(
+            "no records there",
+            seen=", ".join(map(str, paths)),
+            accepted="folders written by `worldbench run`",
+            fix="worldbench validate reports/records",
+        )
+    return list(dict.fromkeys(found))
+
+
+def problems(paths: Iterable[Path], baseline: Path | None = None) -> list[Problem]:
+    """Checks records without running anything.
+
+    Args:
+        paths: Record files.
+        baseline: Folder of the records that they will stand among or replace.
+    """
+    found: list[Problem] = []
+    read: dict[Path, Record] = {}
+    for path in paths:
+        try:
+            read[path] = records.read(path)
+        except WorldbenchError as error:
+            found.append(Problem(path, error.one_line))
+    for path, record in read.items():
+        said = [*_identity(path, record.body), *_content(record.body), *_rows(path, record)]
+        if baseline is not None:
+            said += _against(path, record.body, baseline)
+        found += [Problem(path, what) for what in said]
+    found += _twice(read)
+    found += _strangers(read)
+    return sorted(found, key=lambda problem: (str(problem.path), problem.what))
+
+
+def new_among(paths: Iterable[Path], baseline: Path) -> list[Path]:
+    """Returns the records that are not in the baseline as they are here."""
+    found = []
+    for path in paths:
+        body = records.read(path).body
+        place = _place(baseline, body)
+        if not place.is_file() or place.read_bytes() != path.read_bytes():
+            found.append(path)
+    return found
+
+
+def rerun(paths: Sequence[Path], count: int, limit: int, seed: str = "") -> list[Problem]:
+    """Runs some trials of some records again.
+
+    Args:
+        paths: Record files that have no other problem.
+        count: How many of the measured ones; chosen by a hash.
+        limit: Trials of each.
+        seed: Goes into the hash, so that who contributes cannot know which are chosen.
+    """
+    from worldbench.verify import verify
+
+    measured = [path for path in paths if records.read(path).body.status == "ok"]
+    chosen = sorted(measured, key=lambda path: digest([seed, path.name]))[:count]
+    found = []
+    for path in chosen:
+        try:
+            outcome = verify(path, limit=limit)
+        except WorldbenchError as error:
+            found.append(Problem(path, f"cannot be run again: {error.one_line}"))
+            continue
+        if not outcome.agrees:
+            found.append(Problem(path, " ".join(outcome.report.split())))
+    return found
+
+
+def _place(root: Path, body: Body) -> Path:
+    suite = body.suite
+    return records.record_path(root, body.adapter, suite.name, suite.version, body.key)
+
+
+def _identity(path: Path, body: Body) -> list[str]:
+    suite, place, said = body.suite, _place(Path(), body), list[str]()
+    if path.resolve().parts[-len(place.parts) :] != place.parts:
+        said.append(f"it should stand at {place}")
+    if records.UNRESOLVED in (body.adapter.revision, suite.version, suite.data.digest):
+        return said  # a cell that failed before its question was known has a key of its own
+    key = records.record_key(
+        body.adapter.revision,
+        suite.name,
+        suite.version,
+        suite.metric_versions,
+        suite.data.digest,
+        suite.protocol,
+    )
+    if key != body.key:
+        said.append(f"its key is {body.key[:12]}…, what it says of itself gives {key[:12]}…")
+    return said
+
+
+def _content(body: Body) -> list[str]:
+    said, seen = [], set()
+    for metric in body.metrics:
+        name = (metric.name, tuple(sorted(metric.factors.items())))
+        if name in seen:
+            said.append(f"it holds the metric {metric.label} twice")
+        seen.add(name)
+        if metric.value is None or metric.low is None or metric.high is None:
+            continue
+        if not metric.low <= metric.value <= metric.high:
+            said.append(f"the value of {metric.label} lies outside of its interval")
+    if not _printable(body.model_dump(mode="json")):
+        said.append("it holds characters that cannot be printed")
+    return said
+
+
+def _rows(path: Path, record: Record) -> list[str]:
+    body = record.body
+    if body.trials is None:
+        return ["it was measured, but names no rows"] if body.status == "ok" else []
+    if body.trials != f"{path.stem}.parquet":
+        return [f"its rows should be {path.stem}.parquet"]
+    rows = path.with_suffix(".parquet")
+    if not rows.is_file():
+        return ["its rows are missing"]
+    if records.file_digest(rows) != record.provenance.trials_sha256:
+        return ["its rows are not those that it was made from"]
+    from pyarrow import ArrowException
+    from pyarrow import parquet as pq
+
+    try:
+        names = pq.read_schema(rows).names
+    except (ArrowException, OSError):
+        return ["its rows are no Parquet file"]
+    missing = [name for name in _COLUMNS if name not in names]
+    return [f"its rows have no column {name}" for name in missing]
+
+
+def _against(path: Path, body: Body, baseline: Path) -> list[str]:
+    """Equal keys are one question to one model: the answer may not have moved."""
+    place = _place(baseline, body)
+    if not place.is_file() or place.resolve() == path.resolve():
+        return []
+    try:
+        before = records.read(place).body
+    except WorldbenchError:
+        return []  # what cannot be read may be replaced by anything that can
+    return [
+        f"it replaces a record of the same model and question, but {change.metric or 'its status'} "
+        f"is {change.after} and was {change.before}"
+        for change in moved(before, body)
+        if before.status != "failed"
+    ]
+
+
+def _twice(read: dict[Path, Record]) -> list[Problem]:
+    first: dict[str, Path] = {}
+    found = []
+    for path, record in read.items():
+        key = record.body.key
+        if key in first:
+            found.append(Problem(path, f"it has the key of {first[key]}"))
+        first.setdefault(key, path)
+    return found
+
+
+def _strangers(read: dict[Path, Record]) -> list[Problem]:
+    """Finds files beside records that belong to none of them."""
+    found = []
+    for folder in dict.fromkeys(path.parent for path in read):
+        owners = {path.stem for path in folder.glob("*.json")}
+        for file in folder.iterdir():
+            if file.suffix not in _BESIDE or (
+                file.suffix == ".parquet" and file.stem not in owners
+            ):
+                found.append(Problem(file, "it belongs to no record"))
+    return found
+
+
+def _printable(value: Any) -> bool:
+    if isinstance(value, dict):
+        return all(_printable(part) for item in value.items() for part in item)
+    if isinstance(value, list):
+        return all(map(_printable, value))
+    return not isinstance(value, str) or value.isprintable()
