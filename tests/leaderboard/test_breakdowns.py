@@ -64,8 +64,8 @@ def test_controls_stand_on_their_scales(permanence):
 def test_a_control_without_a_better_direction_says_where_it_should_be(permanence):
     files = {name: content.decode() for name, content in render(build(permanence)).items()}
     assert "both\\_possible\\_control → 0.5" in files["leaderboard.md"]
-    page = files["site/index.html"]
-    assert "both_possible_control</span>" in page
+    page = files["site/suites/permanence.html"]
+    assert "<span>both_possible_control <span" in page
     assert '<span class="vh">, should be 0.5</span>' in page
     assert re.search(r">should be 0\.5</text>", page)
 
@@ -131,7 +131,7 @@ def test_lines_say_what_differs_and_numbers_run_upwards(many):
 def test_who_was_skipped_is_told_once_per_table_and_not_in_every_line(many):
     files = {name: content.decode() for name, content in render(build(many)).items()}
     told = "Not in this table: clip_scorer (skipped: it can&#39;t be asked)."
-    page = files["site/index.html"]
+    page = files["site/suites/video_distance.html"]
     assert page.count(told) == 2
     # The operator stands once in the head of an adapter's column, not in each of its cells.
     assert page.count("operator = latent_error</span></th>") == 1

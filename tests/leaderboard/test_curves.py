@@ -17,7 +17,9 @@ ASKED = {"violation": "presence", "condition": "occluded"}
 
 
 def html(records) -> str:
-    return render(build(records))["site/index.html"].decode()
+    """The pages of all suites, one after the other."""
+    pages = render(build(records)).items()
+    return "".join(page.decode() for path, page in pages if path.startswith("site/suites/"))
 
 
 def curve_over(records, factor: str) -> Curve:
@@ -210,7 +212,7 @@ def test_hostile_names_stay_text(permanence):
     # No card accepts such a name; a page must not rely on that.
     rows = tuple(replace(row, adapter=HOSTILE, revision=HOSTILE) for row in section.rows)
     text = render(replace(board, sections=(replace(section, rows=rows),)))
-    page = text["site/index.html"].decode()
+    page = text["site/suites/permanence.html"].decode()
     assert "&lt;script&gt;" in page
     assert page.count("<script>") == 1
 
@@ -245,4 +247,6 @@ def test_the_same_records_in_another_order_give_the_same_bytes(tree, tmp_path, m
 
 
 def test_a_board_without_curves_carries_nothing_of_them(records):
-    assert "curve" not in html(records)
+    page = html(records)
+    assert 'class="curve' not in page
+    assert "--k0:" not in page

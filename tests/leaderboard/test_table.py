@@ -366,7 +366,7 @@ def test_json_keeps_numbers_as_measured(records):
 
 def test_written_files_are_up_to_date_until_something_changes(records, tmp_path):
     board, out = build(records), tmp_path / "out"
-    assert stale(board, out).count("missing") == 3
+    assert stale(board, out).count("missing: ") == len(render(board))
     write(board, out)
     assert stale(board, out) == ""
     for name in render(board):
@@ -377,9 +377,38 @@ def test_written_files_are_up_to_date_until_something_changes(records, tmp_path)
     assert "+++ the records" in difference
 
 
+@pytest.mark.parametrize("page", ["site/index.html", "site/duel.html", "leaderboard.md"])
+def test_one_edited_page_is_found(records, tmp_path, page):
+    board = build(records)
+    write(board, tmp_path)
+    path = tmp_path / page
+    path.write_text(path.read_text(encoding="utf-8").replace("worldbench", "mine"), "utf-8")
+    assert stale(board, tmp_path).startswith(f"--- {path}\n")
+
+
+def test_a_page_of_another_board_is_told_and_removed(records, tmp_path):
+    board = build(records)
+    write(board, tmp_path)
+    old = tmp_path / "site" / "models" / "gone-0123.html"
+    old.write_text("old")
+    assert stale(board, tmp_path) == f"not of these records: {old}\n"
+    write(board, tmp_path)
+    assert not old.exists()
+    assert stale(board, tmp_path) == ""
+
+
 def test_a_changed_page_is_told_in_few_lines(records, tmp_path):
     board = build(records)
     write(board, tmp_path)
     page = tmp_path / "site" / "index.html"
     page.write_text("\n".join(f"other {i}" for i in range(1000)))
     assert 0 < len(stale(board, tmp_path).splitlines()) <= 20
+
+
+@pytest.mark.parametrize("first", ["aa", "zz"])
+def test_what_was_not_measured_need_not_name_its_unit(tree, make_result, first):
+    skipped = make_result("speed", None, status="skipped", reason="cannot be read", n=0)
+    tree.add(tree.card(first), (skipped, make_result("top1", 0.5, headline=True)))
+    tree.add(tree.card("mm"), (make_result("speed", 3.0, unit="m/s"),))
+    (section,) = build(tree.root).sections
+    assert [c.unit for c in section.columns if c.name == "speed"] == ["m/s"]

@@ -1,9 +1,9 @@
-"""The leaderboard: records → table → Markdown, JSON and one HTML page. Imports no torch.
+"""The leaderboard: records → table → Markdown, JSON and a site of static pages. Imports no torch.
 
 In reading order: ``board`` (what a board is), ``table`` (records → board) with ``columns``,
 ``scales`` (floor, ceiling, skill), ``rows`` and ``compare`` (ranks); then ``text``, ``breakdowns``
 (their tables and curves), ``markdown``, ``chart``, ``curves`` (on ``axes``, in ``strokes``) and
-``html`` (board → files), ``terminal`` (board → screen).
+``site`` (board → texts), ``files`` (texts → files), ``terminal`` (board → screen).
 """
 
 from worldbench.leaderboard.board import Board, Cell, Column, Entry, Row, Section

@@ -6,7 +6,8 @@ are kept as measured; rounding happens only when rendering.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Literal
 
 from worldbench.schema import DataInfo, Family, Scalar
@@ -188,7 +189,14 @@ class Entry:
 
 @dataclass(frozen=True)
 class Board:
-    """All sections, by suite, version and data, and the adapters in them."""
+    """All sections, by suite, version and data, and the adapters in them.
+
+    Attributes:
+        sections: By suite, version and data.
+        adapters: By coverage, then by name.
+        records: The folder it was built from, where the site finds cards and trial tables.
+    """
 
     sections: tuple[Section, ...]
     adapters: tuple[Entry, ...]
+    records: Path = field(compare=False)

@@ -5,6 +5,7 @@ screen without scaling its text.
 """
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from worldbench.leaderboard import text
@@ -77,7 +78,7 @@ def chart(section: Section, index: int) -> Chart | None:
     if not drawn:
         return None
     wanted = target(column)
-    low, high, ticks = _domain(column, [cell for _, cell in drawn])
+    low, high, ticks = domain(column, [cell for _, cell in drawn])
     marks = tuple(
         _mark(row, cell, _TOP + _ROW * i + 28, low, high) for i, (row, cell) in enumerate(drawn)
     )
@@ -119,7 +120,7 @@ def _mark(row: Row, cell: Cell, y: int, low: float, high: float) -> Mark:
     )
 
 
-def _domain(column: Column, cells: list[Cell]) -> tuple[float, float, list[tuple[float, str]]]:
+def domain(column: Column, cells: Sequence[Cell]) -> tuple[float, float, list[tuple[float, str]]]:
     """Returns the range shown and its ticks, at multiples of 1, 2 or 5 times a power of ten."""
     given = [edge for cell in cells for edge in (cell.value, cell.low, cell.high)]
     given += [anchor.value for anchor in (column.floor, column.ceiling) if anchor]

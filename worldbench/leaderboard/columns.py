@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
+from dataclasses import replace
 
 from worldbench.errors import RecordError
 from worldbench.leaderboard.board import Cell, Column
@@ -45,11 +46,18 @@ class Layout:
         self._agreed = _agreed(mains)
         main: dict[ColumnKey, Column] = {}
         rest: dict[ColumnKey, Column] = {}
+        unknown: set[ColumnKey] = set()  # whose unit nobody has told yet
         for body in bodies:
             for metric, key in self._keys(body):
                 place = main if is_main(metric) else rest
-                known = place.setdefault(key, _column(key, metric))
-                _agree(known, metric, body)
+                if key not in place:
+                    place[key] = _column(key, metric)
+                    unknown.add(key)
+                if _tells_unit(metric):
+                    if key in unknown:
+                        place[key] = replace(place[key], unit=metric.unit)
+                        unknown.remove(key)
+                    _agree(place[key], metric, body)
         main = dict(sorted(main.items(), key=lambda item: not item[1].headline))
         self._main, self._rest = tuple(main), tuple(rest)
         self.columns = tuple(main.values())
@@ -150,6 +158,11 @@ def _column(key: ColumnKey, metric: MetricResult) -> Column:
         higher_is_better=metric.higher_is_better,
         headline=metric.headline,
     )
+
+
+def _tells_unit(metric: MetricResult) -> bool:
+    """Says whether a result names its unit; what was not measured may leave it out."""
+    return metric.status == "ok" or metric.unit != ""
 
 
 def _agree(column: Column, metric: MetricResult, body: Body) -> None:

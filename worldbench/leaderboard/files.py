@@ -2,34 +2,46 @@
 
 import difflib
 import json
+from collections.abc import Container
 from dataclasses import asdict
 from itertools import islice
 from pathlib import Path
 
-from worldbench.leaderboard import html, markdown
+from worldbench.leaderboard import markdown, site
 from worldbench.leaderboard.board import Board
 from worldbench.record import write_atomic
 
 BOARD_SCHEMA = 1
 """Version of the layout of ``leaderboard.json``."""
 
+MEDIA = Path("site", "media")
+"""Where clips and pictures of models lie, below the folder that a board is written to."""
+
+_GENERATED = ("site/suites/*.html", "site/models/*.html", "site/duel.html")
+"""Where pages lie that another board may not have."""
+
 _DIFF_LINES = {".html": 20}
 """Lines of difference shown at most, by suffix: a page is generated text nobody reviews."""
 
 
-def render(board: Board) -> dict[str, bytes]:
-    """Renders a board: relative path → content. The same board gives the same bytes anywhere."""
+def render(board: Board, media: Path | None = None) -> dict[str, bytes]:
+    """Renders a board: relative path → content. The same board gives the same bytes anywhere.
+
+    Args:
+        board: The board.
+        media: The folder with clips and pictures of models that pages embed, if there is one.
+    """
     texts = {
         "leaderboard.md": markdown.render(board),
         "leaderboard.json": to_json(board),
-        "site/index.html": html.render(board),
+        **{f"site/{path}": page for path, page in site.render(board, media).items()},
     }
     # Text from a record may hold half a surrogate pair, which UTF-8 cannot.
     return {path: text.encode("utf-8", "backslashreplace") for path, text in texts.items()}
 
 
 def write(board: Board, out: Path) -> list[Path]:
-    """Writes all renderings below ``out``, each atomically.
+    """Writes all renderings below ``out``, each atomically, and removes pages of an older board.
 
     Returns:
         The files written.
@@ -37,9 +49,11 @@ def write(board: Board, out: Path) -> list[Path]:
     Raises:
         EnvironmentFault: If the folder cannot be written.
     """
-    contents = {out / path: content for path, content in render(board).items()}
+    contents = {out / path: content for path, content in render(board, out / MEDIA).items()}
     for path, content in contents.items():
         write_atomic(path, content)
+    for path in _leftover(out, contents):
+        path.unlink()
     return list(contents)
 
 
@@ -47,10 +61,18 @@ def stale(board: Board, out: Path) -> str:
     """Compares the files below ``out`` with the board.
 
     Returns:
-        What is missing or differs, as a unified diff from the files to the board (of HTML only its
-        beginning); empty if everything is up to date.
+        What is missing, differs or should not be there, as a unified diff from the files to the
+        board (of HTML only its beginning); empty if everything is up to date.
     """
-    return "".join(_difference(out / path, content) for path, content in render(board).items())
+    contents = {out / path: content for path, content in render(board, out / MEDIA).items()}
+    said = [_difference(path, content) for path, content in contents.items()]
+    said += [f"not of these records: {path}\n" for path in _leftover(out, contents)]
+    return "".join(said)
+
+
+def _leftover(out: Path, contents: Container[Path]) -> list[Path]:
+    found = (path for pattern in _GENERATED for path in sorted(out.glob(pattern)))
+    return [path for path in found if path not in contents]
 
 
 def _difference(path: Path, content: bytes) -> str:
@@ -75,6 +97,7 @@ def _difference(path: Path, content: bytes) -> str:
 def to_json(board: Board) -> str:
     """Returns a board as JSON text: sorted keys, numbers as measured, one final newline."""
     data = asdict(board)
+    del data["records"]  # a path of the machine
     for section, source in zip(data["sections"], board.sections, strict=True):
         section["data"] = source.data.model_dump(mode="json")
     data["schema"] = BOARD_SCHEMA

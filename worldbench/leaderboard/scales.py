@@ -71,7 +71,17 @@ SCALES: dict[str, Scale] = {
     "top5": Scale(None, None),
     "per_class": Scale(None, None),
     "fold_top1": Scale(None, None, "it is the best of a grid on the clips that chose"),
-    "gflops": Scale(None, None, "it is a cost"),
+    **dict.fromkeys(
+        (
+            "gflops",
+            "parameters",
+            "encode_gflops",
+            "predict_gflops",
+            "generate_gflops",
+            "surprise_gflops",
+        ),
+        Scale(None, None, "it is a cost"),
+    ),
 }
 """The scale of every metric that worldbench ships, by its name."""
 

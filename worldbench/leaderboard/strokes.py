@@ -1,9 +1,9 @@
 """How the adapters of a section are drawn: who has a colour, and who stays in the background."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from worldbench.leaderboard.board import Row
+from worldbench.leaderboard.board import Entry, Row
 
 COLOURS = 6
 SHAPES = 4
@@ -42,6 +42,12 @@ def strokes(rows: Sequence[Row]) -> tuple[Stroke, ...]:
             order.setdefault(row.id, len(order))
     of_model = {row.adapter: order[row.id] for row in reversed(rows) if row.id in order}
     return tuple(_stroke(row, i, names, order, of_model) for i, row in enumerate(rows))
+
+
+def is_twin_name(name: str, adapters: Iterable[Entry]) -> bool:
+    """Says whether an adapter is, by its name, the untrained twin of another on the board."""
+    names = {entry.name for entry in adapters}
+    return name.endswith(_TWIN) and name.removesuffix(_TWIN) in names
 
 
 def _stroke(

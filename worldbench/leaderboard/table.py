@@ -74,7 +74,7 @@ def build(records: Path) -> Board:
     sections.sort(key=lambda s: (s.suite, s.version, s.data.name, s.key))
     ranked = _with_ranks(sections, groups)
     cards = [source.body.adapter for group in groups.values() for source in group]
-    return Board(sections=ranked, adapters=_entries(cards, ranked))
+    return Board(sections=ranked, adapters=_entries(cards, ranked), records=records)
 
 
 def _ordered(group: Iterable[_Source]) -> list[_Source]:
