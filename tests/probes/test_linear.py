@@ -60,7 +60,7 @@ def test_logistic_regression_in_float32_scores_within_half_a_point_of_scikit_lea
     x, labels = features(400, 24, 8)
     test, truth = features(400, 24, 8, seed=1)
     scaler = StandardScaler().fit(x.double().numpy())
-    heads = fit_logistic(x, labels, 8, PENALTIES, tolerance=1e-4, dtype=torch.float32)
+    heads = fit_logistic(x, labels, 8, PENALTIES, tolerance=1e-4)
     for i, penalty in enumerate(PENALTIES):
         theirs = LogisticRegression(C=1 / (400 * penalty), max_iter=1000)
         theirs.fit(scaler.transform(x.double().numpy()), labels.numpy())
@@ -78,6 +78,25 @@ def test_heads_of_a_grid_are_those_fitted_alone() -> None:
         assert torch.allclose(ridge[i], alone, atol=1e-12)
         alone = fit_logistic(x, labels, 4, [penalty], tolerance=1e-9).scores(x)[0]
         assert (logistic[i] - alone).abs().max() < 1e-6
+
+
+def test_penalties_come_in_any_order_also_twice() -> None:
+    x, labels = features(150, 20, 4)
+    mixed = fit_logistic(x, labels, 4, [0.01, 1.0, 0.1, 0.01], tolerance=1e-9).scores(x)
+    for scores, penalty in zip(mixed, [0.01, 1.0, 0.1, 0.01], strict=True):
+        alone = fit_logistic(x, labels, 4, [penalty], tolerance=1e-9).scores(x)[0]
+        assert (scores - alone).abs().max() < 1e-6
+
+
+def test_gradients_at_the_end_are_no_larger_than_asked_for() -> None:
+    x, labels = features(300, 24, 5)
+    heads = fit_logistic(x, labels, 5, PENALTIES, tolerance=1e-5)
+    along, wanted = heads.spectrum(x), torch.eye(5).double()[labels]
+    for i, penalty in enumerate(PENALTIES):
+        excess = (heads.scores(x)[i] - wanted) / len(x)
+        slope = along.T @ excess + penalty * heads.weights[i]
+        scale = (heads.spectrum.variances / 5 + penalty).rsqrt()[:, None]
+        assert (scale * slope).abs().max() <= 1.0001e-5
 
 
 def test_columns_that_never_differ_say_nothing() -> None:

@@ -1,7 +1,8 @@
-"""L-BFGS on many independent problems at once (Nocedal & Wright 2006, algorithm 7.5).
+"""L-BFGS on many independent problems at once (Nocedal & Wright 2006, section 7.2).
 
 Each problem has its own memory, step length and end; all share one evaluation. A problem that is
-done is taken out of the batch, so that the rest go on alone.
+done is taken out of the batch, so that the rest go on alone. The memory is applied in its compact
+form (their theorem 7.4, for inverses): a few matrix products instead of a loop over it.
 """
 
 from collections.abc import Callable
@@ -21,16 +22,19 @@ _HALVINGS = 30
 
 @dataclass
 class _Running:
-    """What the problems that go on know: indices, places, values, gradients, and their memory."""
+    """What the problems that go on know: indices, places, values, gradients, and their memory.
+
+    Remembered steps and turns of the gradient, oldest first, are scaled to an inner product of 1;
+    where nothing is remembered they are 0.
+    """
 
     who: Int64[Tensor, " a"]
     place: Float[Tensor, "a n"]
     value: Float[Tensor, " a"]
     slope: Float[Tensor, "a n"]
     scale: Float[Tensor, "a n"]
-    steps: Float[Tensor, "m a n"]
-    turns: Float[Tensor, "m a n"]
-    taken: int = 0
+    steps: Float[Tensor, "a m n"]
+    turns: Float[Tensor, "a m n"]
 
     def keep(self, mask: Bool[Tensor, " a"]) -> None:
         """Drops problems."""
@@ -38,7 +42,7 @@ class _Running:
             return
         self.who, self.place, self.value = self.who[mask], self.place[mask], self.value[mask]
         self.slope, self.scale = self.slope[mask], self.scale[mask]
-        self.steps, self.turns = self.steps[:, mask], self.turns[:, mask]
+        self.steps, self.turns = self.steps[mask], self.turns[mask]
 
 
 def minimise(
@@ -65,7 +69,7 @@ def minimise(
     place = start.clone()
     who = torch.arange(len(start), device=start.device)
     value, slope = evaluate(start, who)
-    memory = start.new_zeros(2, _MEMORY, *start.shape)
+    memory = start.new_zeros(2, len(start), _MEMORY, start.shape[1])
     running = _Running(who, start.clone(), value, slope, scale, *memory)
     for _ in range(most):
         running.keep((running.slope * running.scale).abs().amax(dim=1) > tolerance)
@@ -88,40 +92,42 @@ def _advance(running: _Running, evaluate: Evaluate) -> Bool[Tensor, " a"]:
         tried = running.place[open_] + length[open_, None] * way[open_]
         found, turned = evaluate(tried, running.who[open_])
         good = found <= running.value[open_] + _ARMIJO * length[open_] * descent[open_]
+        # Of a convex function, the slope along the way at its end says the same: values cannot
+        # tell any more once what is left to gain is their rounding.
+        good |= (way[open_] * turned).sum(dim=1) <= _ARMIJO * descent[open_]
         taken = open_[good]
         place[taken], value[taken], slope[taken] = tried[good], found[good], turned[good]
         open_ = open_[~good]
         if len(open_) == 0:
             break
         length[open_] *= 0.5
-    step, turn = place - running.place, slope - running.slope
-    # A problem that did not move, or whose curvature is rounding, gives nothing to remember.
-    curved = (step * turn).sum(dim=1, keepdim=True) > 1e-14 * turn.square().sum(dim=1, keepdim=True)
-    running.steps[running.taken % _MEMORY] = step * curved
-    running.turns[running.taken % _MEMORY] = turn * curved
-    running.taken += 1
+    _remember(running, place - running.place, slope - running.slope)
     running.place, running.value, running.slope = place, value, slope
     moved = torch.ones(len(descent), dtype=torch.bool, device=descent.device)
     moved[open_] = False
     return moved
 
 
+def _remember(running: _Running, step: Float[Tensor, "a n"], turn: Float[Tensor, "a n"]) -> None:
+    inner = (step * turn).sum(dim=1, keepdim=True)
+    # A problem that did not move, or whose curvature is rounding, gives nothing to remember.
+    curved = inner > 1e-14 * turn.square().sum(dim=1, keepdim=True)
+    share = torch.where(curved, inner, torch.inf).rsqrt()
+    for name, new in (("steps", step), ("turns", turn)):
+        kept: Tensor = getattr(running, name)[:, 1:]
+        setattr(running, name, torch.cat([kept, (share * new)[:, None]], dim=1))
+
+
 def _direction(running: _Running) -> Float[Tensor, "a n"]:
     """Returns the inverse Hessian, as remembered, times the gradient."""
-    newest = [i % _MEMORY for i in range(running.taken)][-_MEMORY:][::-1]
-    q, shares = running.slope.clone(), {}
-    inner = (running.steps * running.turns).sum(dim=2)
-    rho = torch.where(inner > 0, 1 / inner, 0.0)
-    for i in newest:
-        shares[i] = (rho[i] * (running.steps[i] * q).sum(dim=1))[:, None]
-        q.addcmul_(shares[i], running.turns[i], value=-1)
-    r = running.scale * q
-    if newest:
-        last = newest[0]
-        curve = (running.scale * running.turns[last].square()).sum(dim=1)
-        fits = (inner[last] > 0) & (curve > 0)
-        r *= torch.where(fits, inner[last] / curve, 1.0)[:, None]
-    for i in reversed(newest):
-        back = (rho[i] * (running.turns[i] * r).sum(dim=1))[:, None]
-        r.addcmul_(shares[i] - back, running.steps[i])
-    return r
+    steps, turns, slope = running.steps, running.turns, running.slope[..., None]
+    newest = (running.scale * turns[:, -1].square()).sum(dim=1, keepdim=True)
+    first = running.scale * torch.where(newest > 0, 1 / newest, 1.0)
+    scaled = first[:, None] * turns
+    eye = torch.eye(steps.shape[1], dtype=steps.dtype, device=steps.device)
+    later = (steps @ turns.mT).triu(1) + eye
+    a = torch.linalg.solve_triangular(later, steps @ slope, upper=True)
+    right = a + scaled @ (turns.mT @ a) - scaled @ slope
+    b = torch.linalg.solve_triangular(later.mT, right, upper=False)
+    found: Tensor = first[..., None] * slope + steps.mT @ b - scaled.mT @ a
+    return found[..., 0]

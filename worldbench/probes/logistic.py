@@ -1,17 +1,25 @@
-"""Multinomial logistic regression, all penalties of a grid by one batched L-BFGS."""
+"""Multinomial logistic regression, all penalties of a grid along one path.
 
+Notable: the minimiser moves smoothly with the logarithm of the penalty. From the strongest on, each
+head starts where the last three point to, in float32, and needs a third to a tenth of the steps of
+one that starts at 0; L-BFGS on all heads at once then ends what is left in float64.
+"""
+
+import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from jaxtyping import Float, Float64, Int64
 from torch import Tensor
-from torch.nn.functional import one_hot, pad
+from torch.nn.functional import pad
 
 from worldbench.probes.lbfgs import minimise
 from worldbench.probes.spectrum import Spectrum, spectrum_of
 
-_BLOCK_VALUES = 1 << 23  # logits held at once
+_BLOCK_VALUES = 1 << 23  # logits, or weights, held at once
+_REACH = 1e-6  # scaled gradients below this are float32's rounding
+_POINTS = 3  # heads that the next one's start is extrapolated from
 
 
 @dataclass(frozen=True)
@@ -33,14 +41,36 @@ class LogisticHeads:
         return (self.spectrum(x) @ self.weights + self.offset[:, None]).softmax(dim=2)
 
 
+@dataclass(frozen=True)
+class _Objective:
+    """What every head minimises: ``x`` ends in a column of ones, which ``decay`` spares."""
+
+    x: Float[Tensor, "n r"]
+    labels: Int64[Tensor, " n"]
+    classes: int
+    decay: Float[Tensor, "p r"]
+
+    def __call__(
+        self, flat: Float[Tensor, "a m"], who: Int64[Tensor, " a"]
+    ) -> tuple[Tensor, Tensor]:
+        """Returns values ``a`` and gradients ``a m`` of some heads."""
+        w = flat.reshape(len(who), -1, self.classes)
+        slope = self.decay[who][..., None] * w
+        value = (slope * w).sum(dim=(1, 2)) / 2
+        block = max(1, _BLOCK_VALUES // (len(who) * self.classes))
+        for x, labels in zip(*(torch.split(v, block) for v in (self.x, self.labels)), strict=True):
+            loss, turned = _cross_entropy(x, labels, w)
+            value, slope = value + loss / len(self.x), slope + turned / len(self.x)
+        return value, slope.flatten(1)
+
+
 def fit_logistic(
     x: Float[Tensor, "n d"],
     labels: Int64[Tensor, " n"],
     classes: int,
     penalties: Sequence[float],
     *,
-    tolerance: float = 1e-4,
-    dtype: torch.dtype = torch.float64,
+    tolerance: float = 3e-6,
 ) -> LogisticHeads:
     """Minimises ``mean cross-entropy + λ/2 |w|²``, features standardised, offsets free.
 
@@ -53,45 +83,70 @@ def fit_logistic(
         x: Features.
         labels: Class of each item, from 0.
         classes: How many there are.
-        penalties: λ, above 0.
-        tolerance: Largest entry of a gradient at the end, scaled as the steps are.
-        dtype: Of the arithmetic; float32 is twice as fast and stops where it rounds.
+        penalties: λ, above 0, in any order.
+        tolerance: Largest entry of a gradient at the end, in float64 and scaled as the steps are.
+            Features of little variance have small gradients long before the minimum: at
+            scikit-learn's own 1e-4, unscaled, weak penalties can be points of accuracy away.
     """
     spectrum = spectrum_of(x)
-    given = pad(spectrum(x), (0, 1), value=1.0).to(dtype)  # the last column is the offset's
-    wanted = one_hot(labels, classes).to(dtype)
-    heads, width = len(penalties), given.shape[1]
-    weight = torch.tensor(penalties, dtype=dtype, device=x.device)[:, None]
-    decay = weight.expand(heads, width).clone()
-    decay[:, -1] = 0
-    block = max(1, _BLOCK_VALUES // (heads * classes))
+    strongest = sorted(set(penalties), reverse=True)
+    weight = torch.tensor(strongest, dtype=torch.float64, device=x.device)[:, None]
+    decay = pad(weight.expand(-1, len(spectrum.variances)), (0, 1))
+    scale = (pad(spectrum.variances, (0, 1), value=1.0) / classes + decay).rsqrt()
+    scale = scale.repeat_interleave(classes, dim=1)
+    objective = _Objective(pad(spectrum(x), (0, 1), value=1.0), labels, classes, decay)
+    start = _path(objective, scale, [math.log(value) for value in strongest], tolerance)
+    found = []
+    for some in torch.split(torch.arange(len(decay), device=x.device), _at_once(scale)):
+        part = replace(objective, decay=decay[some])
+        found.append(minimise(part, start[some], scale[some], tolerance=tolerance))
+    place = [strongest.index(value) for value in penalties]
+    heads = torch.cat(found)[place].reshape(len(place), -1, classes)
+    return LogisticHeads(spectrum, heads[:, :-1], heads[:, -1])
 
-    def evaluate(flat: Tensor, who: Tensor) -> tuple[Tensor, Tensor]:
-        w = flat.reshape(len(who), width, classes)
-        ridge = decay[who][..., None] * w
-        value, slope = (ridge * w).sum(dim=(1, 2)) / 2, ridge
-        for part, target in zip(*(torch.split(v, block) for v in (given, wanted)), strict=True):
-            loss, turned = _cross_entropy(part, target, w)
-            value, slope = value + loss / len(given), slope + turned / len(given)
-        return value, slope.flatten(1)
 
-    variances = pad(spectrum.variances, (0, 1), value=1.0).to(dtype)
-    scale = (variances / classes + decay).rsqrt()
-    start = given.new_zeros(heads, width * classes)
-    found = minimise(
-        evaluate, start, scale.repeat_interleave(classes, dim=1), tolerance=tolerance
-    ).reshape(heads, width, classes)
-    return LogisticHeads(spectrum, found[:, :-1].double(), found[:, -1].double())
+def _at_once(scale: Float[Tensor, "p m"]) -> int:
+    return max(1, _BLOCK_VALUES // scale.shape[1])
+
+
+def _path(
+    objective: _Objective, scale: Float64[Tensor, "p m"], at: Sequence[float], tolerance: float
+) -> Float64[Tensor, "p m"]:
+    """Solves head after head in float32, as far as that reaches.
+
+    Args:
+        objective: Of all heads.
+        scale: As for :func:`worldbench.probes.lbfgs.minimise`.
+        at: Logarithm of each head's penalty, falling.
+        tolerance: As for :func:`fit_logistic`.
+    """
+    rough = replace(objective, x=objective.x.float(), decay=objective.decay.float())
+    found = scale.new_zeros(scale.shape, dtype=torch.float32)
+    near = max(tolerance, _REACH)
+    for i in range(len(at)):
+        start = _ahead(found, at, range(max(0, i - _POINTS), i), i)[None]
+        one = replace(rough, decay=rough.decay[i : i + 1])
+        found[i] = minimise(one, start, scale[i : i + 1].float(), tolerance=near)[0]
+    return found.double()
+
+
+def _ahead(
+    found: Float[Tensor, "p m"], at: Sequence[float], known: range, i: int
+) -> Float[Tensor, " m"]:
+    """Returns the value at head ``i`` of the polynomial through the known ones (Lagrange)."""
+    shares = [math.prod((at[i] - at[k]) / (at[j] - at[k]) for k in known if k != j) for j in known]
+    return found.new_tensor(shares) @ found[known.start : known.stop]
 
 
 def _cross_entropy(
-    x: Float[Tensor, "n r"], wanted: Float[Tensor, "n k"], w: Float[Tensor, "p r k"]
-) -> tuple[Float[Tensor, " p"], Float[Tensor, "p r k"]]:
+    x: Float[Tensor, "n r"], labels: Int64[Tensor, " n"], w: Float[Tensor, "a r k"]
+) -> tuple[Float[Tensor, " a"], Float[Tensor, "a r k"]]:
     """Returns the summed loss of every head and its gradient, by two matrix products for all."""
     heads, width, classes = w.shape
     logits = (x @ w.permute(1, 0, 2).reshape(width, -1)).reshape(len(x), heads, classes)
-    level = logits.logsumexp(dim=2, keepdim=True)
-    loss = (level[..., 0] - (logits * wanted[:, None]).sum(dim=2)).sum(dim=0)
-    excess = (logits - level).exp_() - wanted[:, None]
+    logs = logits.log_softmax(dim=2)
+    own = labels[:, None, None].expand(-1, heads, 1)
+    loss = -logs.gather(2, own)[..., 0].sum(dim=0)
+    excess = logs.exp_().scatter_add_(2, own, logs.new_full((1, 1, 1), -1.0).expand(own.shape))
     slope = (x.T @ excess.reshape(len(x), -1)).reshape(width, heads, classes)
     return loss, slope.permute(1, 0, 2)
