@@ -101,7 +101,12 @@ def _refuse_pickles(kind: str, folder: Path, accepted: str) -> None:
 
 
 def load_saved(
-    saved: SavedModel, name: str, *, needed_by: str, spare: tuple[str, ...] = ()
+    saved: SavedModel,
+    name: str,
+    *,
+    needed_by: str,
+    spare: tuple[str, ...] = (),
+    variant: str | None = None,
 ) -> torch.nn.Module:
     """Loads a model in float32 on the CPU, for evaluation.
 
@@ -110,6 +115,7 @@ def load_saved(
         name: The class of transformers, e.g. ``VJEPA2Model``.
         needed_by: Who needs it, for the message.
         spare: Beginnings of the names of weights that may be missing, as nobody asks for them.
+        variant: Of the weight files, e.g. ``fp16`` for ``model.fp16.safetensors``.
 
     Raises:
         EnvironmentFault: If transformers is not installed.
@@ -125,6 +131,7 @@ def load_saved(
             str(saved.path),
             local_files_only=True,
             use_safetensors=True,
+            variant=variant,
             dtype=torch.float32,
             output_loading_info=True,
         )

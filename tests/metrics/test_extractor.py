@@ -7,14 +7,11 @@ from itertools import pairwise
 
 import pytest
 import torch
+from corruptions import blurrier, frozen, noisier, rendered, shuffled
 from sklearn.decomposition import PCA
 from torch import Tensor
 from torch.nn import functional
 
-from worldbench.batches import to_video
-from worldbench.data.worlds.families import family
-from worldbench.data.worlds.pictures import render_rgb
-from worldbench.data.worlds.simulation import simulate
 from worldbench.errors import DataError, EnvironmentFault, UsageError
 from worldbench.metrics import effnet
 from worldbench.metrics.card import require_same_card
@@ -38,9 +35,7 @@ def extractor() -> EffnetLite0Dt:
 
 @cache
 def worlds(split: str, count: int) -> Tensor:
-    specs = family("train_random").specs(count, 0, split=split)
-    videos = render_rgb([simulate(spec) for spec in specs])
-    return to_video(videos[:, ::2][:, :FRAMES])
+    return rendered(split, count)[:, ::2][:, :FRAMES]
 
 
 def noise(*shape: int, seed: int = 0) -> Tensor:
@@ -145,40 +140,6 @@ def test_reversing_time_changes_no_feature_and_shuffling_does(extractor):
 def test_a_single_frame_has_no_change_to_measure(extractor):
     with pytest.raises(ValueError, match="at least 2 frames, got 1"):
         extractor(noise(1, 1, 3, 64, 64))
-
-
-def noisier(video: Tensor, level: float) -> Tensor:
-    grain = torch.randn(video.shape, generator=torch.Generator().manual_seed(1))
-    return (video + 0.2 * level * grain).clamp(0, 1)
-
-
-def blurrier(video: Tensor, level: float) -> Tensor:
-    sigma = 3 * level
-    taps = torch.arange(-9, 10).float()
-    kernel = torch.exp(-taps.square() / (2 * sigma**2))
-    kernel = (kernel / kernel.sum()).expand(3, 1, 1, -1)
-    frames = functional.pad(video.flatten(0, 1), (9, 9, 9, 9), mode="reflect")
-    frames = functional.conv2d(frames, kernel, groups=3)
-    frames = functional.conv2d(frames, kernel.transpose(2, 3), groups=3)
-    return frames.unflatten(0, video.shape[:2])
-
-
-def frozen(video: Tensor, level: float) -> Tensor:
-    """Holds the last moving frame for a share of the time."""
-    moving = round(FRAMES * (1 - level)) or 1
-    return video[:, [min(t, moving - 1) for t in range(FRAMES)]]
-
-
-def shuffled(video: Tensor, level: float) -> Tensor:
-    """Permutes frames within a share of the clip."""
-    generator = torch.Generator().manual_seed(2)
-    count = max(2, round(FRAMES * level))
-    rows = []
-    for clip in video:
-        order = torch.arange(FRAMES)
-        order[:count] = torch.randperm(count, generator=generator)
-        rows.append(clip[order])
-    return torch.stack(rows)
 
 
 LADDER = {

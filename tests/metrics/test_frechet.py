@@ -95,6 +95,24 @@ def test_an_ill_conditioned_covariance_costs_no_accuracy() -> None:
     assert frechet_distance(x, 2 * x - x.mean(0)) == pytest.approx(trace(x), rel=1e-12)
 
 
+@pytest.mark.parametrize("decay", [0.0, 0.7, 1.5, 3.0])
+@pytest.mark.parametrize("kind", ["alike", "turned", "flipped"])
+def test_falling_spectra_keep_their_digits_with_many_samples(decay: float, kind: str) -> None:
+    """Squares are used where they are harmless; singular values of roots do not need them."""
+    generator = torch.Generator().manual_seed(13)
+    x, y = (torch.randn(200, 50, generator=generator, dtype=torch.float64) for _ in "xy")
+    spread = torch.arange(1, 51, dtype=torch.float64) ** -decay
+    turn = torch.linalg.qr(normal(14, 50, 50)).Q
+    x = x * spread @ turn
+    y = {"alike": y * spread, "turned": y * spread @ turn, "flipped": y * spread.flip(0)}[
+        kind
+    ] @ turn
+    a, b = ((z - z.mean(0)) / math.sqrt(199) for z in (x, y))
+    overlap = scipy.linalg.svdvals(np.linalg.qr(a, "r") @ np.linalg.qr(b, "r").T).sum()
+    expected = float((x.mean(0) - y.mean(0)).square().sum()) + trace(x) + trace(y) - 2 * overlap
+    assert abs(frechet_distance(x, y) - expected) < 1e-11 * (trace(x) + trace(y))
+
+
 def test_sets_without_spread_are_apart_by_their_means_alone() -> None:
     x, y = torch.ones(5, 3), torch.zeros(7, 3)
     assert frechet_distance(x, y) == pytest.approx(3.0, rel=1e-12)

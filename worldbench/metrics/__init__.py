@@ -13,12 +13,12 @@ if TYPE_CHECKING:
     from worldbench.metrics.frame import FramePSNR, FrameSSIM, frame_psnr, frame_ssim
     from worldbench.metrics.frechet import (
         FrechetReport,
-        FrechetVideoDistance,
         frechet_distance,
         frechet_infinity,
         frechet_influence,
         frechet_report,
     )
+    from worldbench.metrics.frechet_metric import FrechetVideoDistance
     from worldbench.metrics.jedi import (
         JEDiReport,
         JEPAEmbeddingDistance,
@@ -48,7 +48,7 @@ _HOME = {
     "FramePSNR": "frame",
     "FrameSSIM": "frame",
     "FrechetReport": "frechet",
-    "FrechetVideoDistance": "frechet",
+    "FrechetVideoDistance": "frechet_metric",
     "JEDiReport": "jedi",
     "JEPAEmbeddingDistance": "jedi",
     "KernelReport": "kernel",

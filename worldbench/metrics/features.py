@@ -150,14 +150,20 @@ class FeatureMetric(PreciseMetric):
         return self._set("rollout"), self._set("real")
 
     def _set(self, side: Side) -> FeatureSet:
-        flat, keys = (_cat(getattr(self, f"{side}_{part}")) for part in ("features", "keys"))
+        keys = joined(getattr(self, f"{side}_keys"))
         if len(keys) < 2:
-            raise DataError(
-                f"the {side} set is too small for a distance",
-                seen=f"{len(keys)} clip(s)",
-                accepted="at least 2 clips in each set",
-                fix=f"call update(..., real={side == 'real'}) before compute()",
-            )
+            raise too_small(side, len(keys))
+        _, rows, clusters = self._distinct(side)
+        # Rows without a cluster become clusters of one: labels no hash can have, unlike per side.
+        alone = (clusters == _OWN_CLUSTER).nonzero().flatten()
+        clusters[alone] = 2 * (alone + 1) * (1 if side == "real" else -1)
+        return FeatureSet(rows, clusters)
+
+    def _distinct(
+        self, side: Side
+    ) -> tuple[Int[Tensor, " n"], Float[Tensor, "n d"], Int[Tensor, " n"]]:
+        """Hashes of ids, features and clusters of the rows of a set, sorted, without repeats."""
+        flat, keys = (joined(getattr(self, f"{side}_{part}")) for part in ("features", "keys"))
         widths = sorted(set(keys[:, 2].tolist()))
         if len(widths) > 1:
             raise DataError(f"the {side} set has features of different widths", seen=widths)
@@ -169,10 +175,7 @@ class FeatureMetric(PreciseMetric):
         for key in sorted(set(ids[repeat].tolist())):
             same = ids == key
             rows[same & first] = self._merged(rows[same], clusters[same], side, key)
-        # Rows without a cluster become clusters of one: labels no hash can have, unlike per side.
-        alone = (clusters == _OWN_CLUSTER).nonzero().flatten()
-        clusters[alone] = 2 * (alone + 1) * (1 if side == "real" else -1)
-        return FeatureSet(rows[~repeat], clusters[~repeat])
+        return ids[~repeat], rows[~repeat], clusters[~repeat]
 
     def _merged(self, rows: Tensor, clusters: Tensor, side: Side, key: int) -> Float[Tensor, " d"]:
         low, high = rows.amin(dim=0), rows.amax(dim=0)
@@ -221,11 +224,22 @@ class FeatureMetric(PreciseMetric):
         self._names.clear()
 
 
+def too_small(side: Side, clips: int) -> DataError:
+    """The error for a set without a distance."""
+    return DataError(
+        f"the {side} set is too small for a distance",
+        seen=f"{clips} clip(s)",
+        accepted="at least 2 clips in each set",
+        fix=f"call update(..., real={side == 'real'}) before compute()",
+    )
+
+
 def _hash(content: bytes) -> int:
     return int.from_bytes(hashlib.blake2b(content, digest_size=8).digest(), "big", signed=True)
 
 
-def _cat(state: Tensor | list[Tensor]) -> Tensor:
+def joined(state: Tensor | list[Tensor]) -> Tensor:
+    """Returns a state as one tensor, before or after it was gathered."""
     if isinstance(state, Tensor):
         return state
     return torch.cat(state) if state else torch.empty(0)

@@ -7,7 +7,6 @@ extrapolation to infinitely many samples; influence values; an interval whose co
 
 import math
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from jaxtyping import Float
@@ -16,9 +15,10 @@ from torch import Tensor
 from worldbench.errors import DataError
 from worldbench.metrics import gaussian
 from worldbench.metrics.card import ExtractorCard
-from worldbench.metrics.features import Extractor, FeatureMetric
 from worldbench.metrics.gaussian import SAMPLES_PER_DIM, SPLITS, Extrapolation
 from worldbench.metrics.samples import Labels, Span, TwoSamples, error_bar, two_samples
+
+NO_ERROR = "no standard error: a covariance has rank {rank} < D = {dim}"
 
 
 def frechet_distance(x: Float[Tensor, "n d"], y: Float[Tensor, "m d"], *, ddof: int = 1) -> float:
@@ -190,7 +190,7 @@ def frechet_report(
             first = sets.variance(*gaussian.influence(sets))
             span = error_bar(limit.value, first, limit.split_variance, sets.smallest_count)
         else:
-            reason = f"no standard error: a covariance has rank {rank} < D = {dim}"
+            reason = NO_ERROR.format(rank=rank, dim=dim)
     return FrechetReport(
         value=gaussian.distance(sets.x, sets.y, ddof),
         infinity=limit.value,
@@ -217,49 +217,3 @@ def _noise_floor(sets: TwoSamples, seed: int) -> float | None:
             return None
         distances.append(gaussian.distance(sets.y[first], sets.y[~first]))
     return math.fsum(distances) / len(distances)
-
-
-class FrechetVideoDistance(FeatureMetric):
-    """Fréchet distance between rollouts and real clips, as a ``torchmetrics.Metric``.
-
-    ``compute()`` is FD_n, a float64 scalar; ``report()`` adds FD∞, its interval and the noise
-    floor. State, ids and clusters: :class:`worldbench.metrics.features.FeatureMetric`.
-
-    Args:
-        extractor: Maps a video to features. Without it ``update`` takes features.
-        ddof: Covariances of FD_n divide by n − ddof: 1, or 0 as some presets have it.
-        **kwargs: As for :class:`worldbench.metrics.features.FeatureMetric`.
-
-    Example:
-        >>> import torch
-        >>> metric = FrechetVideoDistance()
-        >>> features = torch.randn(64, 4, generator=torch.Generator().manual_seed(0))
-        >>> metric.update(features, real=True)
-        >>> metric.update(features + 1, real=False)
-        >>> round(float(metric.compute()), 5)
-        4.0
-    """
-
-    def __init__(self, extractor: Extractor | None = None, *, ddof: int = 1, **kwargs: Any) -> None:
-        super().__init__(extractor, **kwargs)
-        self.ddof = ddof
-
-    def compute(self) -> Float[Tensor, ""]:
-        """FD_n in squared feature units, float64 ``[]``."""
-        rollout, real = self.collect()
-        value = frechet_distance(rollout.features, real.features, ddof=self.ddof)
-        return torch.tensor(value, dtype=torch.float64, device=self.device)
-
-    def report(self) -> FrechetReport:
-        """The distance with FD∞, interval, sizes, rank, noise floor and card."""
-        with self.synced():
-            rollout, real = self.collect()
-        return frechet_report(
-            rollout.features,
-            real.features,
-            rollout.clusters,
-            real.clusters,
-            card=self.card,
-            seed=self.seed,
-            ddof=self.ddof,
-        )
