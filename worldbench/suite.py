@@ -6,7 +6,7 @@ device are known, turns batches into rows and rows into metrics.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, ClassVar, Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -124,6 +124,18 @@ class Notes(Protocol):
     def notes(self) -> Sequence[str]:
         """Lines for the record's provenance, known when all trials have been scored."""
         ...
+
+
+@runtime_checkable
+class Fits(Protocol):
+    """Fits heads of its own within a run: another machine's rounding moves a few of its answers.
+
+    Attributes:
+        slack: By how much a score may then differ when a record is verified, by metric; in the
+            metric's unit.
+    """
+
+    slack: ClassVar[Mapping[str, float]]
 
 
 @runtime_checkable

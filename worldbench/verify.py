@@ -21,6 +21,7 @@ from worldbench.redaction import REDACTED
 from worldbench.registry import GROUPS
 from worldbench.run import answerer, ask
 from worldbench.schema import Body, Record
+from worldbench.suite import Fits
 from worldbench.tracking import NoTracker
 
 RELATIVE = 5e-3
@@ -80,7 +81,8 @@ def verify(path: Path, overrides: Sequence[str] = (), limit: int | None = None) 
             return _with_means(some, record.body, rows)
         watch = Stopwatch(cell.setting.device, ["worldbench", "verify"], {})
         again = evaluate(cell, tracker=NoTracker(), watch=watch)
-    return _compare_metrics(record.body, again.body)
+    slack = cell.suite.slack if isinstance(cell.suite, Fits) else {}
+    return _compare_metrics(record.body, again.body, slack)
 
 
 def _stored_rows(path: Path, record: Record) -> list[Row]:
@@ -205,7 +207,7 @@ def _with_means(sample: Outcome, body: Body, rows: Sequence[Row]) -> Outcome:
     return Outcome(sample.agrees and not lines, "\n".join(said))
 
 
-def _compare_metrics(body: Body, again: Body) -> Outcome:
+def _compare_metrics(body: Body, again: Body, slack: Mapping[str, float]) -> Outcome:
     deviations, lines = [0.0], []
     now = {(m.name, str(sorted(m.factors.items()))): m for m in again.metrics}
     for metric in body.metrics:
@@ -221,16 +223,16 @@ def _compare_metrics(body: Body, again: Body) -> Outcome:
                 if a is not b:
                     lines.append(f"  {metric.label} {part}: recorded {a}, now {b}")
                 continue
-            deviations.append(_deviation(a, b))
+            deviations.append(_deviation(a, b, slack.get(metric.name, 0.0)))
             if deviations[-1] > 1:
                 lines.append(f"  {metric.label} {part}: recorded {a:.6g}, now {b:.6g}")
     lines += [f"  {m.label}: not in the record" for m in now.values()]
     return _outcome(lines, deviations, f"{len(body.metrics)} metrics")
 
 
-def _deviation(a: float, b: float) -> float:
+def _deviation(a: float, b: float, slack: float = 0.0) -> float:
     """Returns |a − b| in units of what is allowed; NaN counts as infinitely far."""
-    deviation = abs(a - b) / (ABSOLUTE + RELATIVE * abs(a))
+    deviation = abs(a - b) / (ABSOLUTE + RELATIVE * abs(a) + slack)
     return math.inf if math.isnan(deviation) else deviation
 
 

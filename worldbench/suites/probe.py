@@ -56,6 +56,10 @@ class Probe:
         "fold_top1": "1",
         "gflops": "1",
     }
+    # Raw pixels on a GPU and on a CPU: .006 of 320 clips, in what was fitted to few labels.
+    slack: ClassVar[dict[str, float]] = dict.fromkeys(
+        ("top1", "top5", "per_class", "fold_top1"), 0.02
+    )
     samples = 1
 
     def __init__(
