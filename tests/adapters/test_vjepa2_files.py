@@ -85,7 +85,7 @@ def test_a_mask_token_that_nobody_trained_is_refused(whole: Path, tmp_path: Path
         assert caught.value.accepted == "0, 1"
     with pytest.raises(UsageError, match=r"adapter\.mask_token is not a usable number"):
         VJEPA2(str(whole), mask_token=True)
-    with pytest.raises(DataError, match="no mask token of this V-JEPA 2 was trained") as none:
+    with pytest.raises(DataError, match="no mask token of this V-JEPA was trained") as none:
         VJEPA2(str(saved_vjepa2(tmp_path / "none", trained=())))
     assert told(none.value)
 
@@ -127,7 +127,7 @@ def test_a_pickle_is_never_opened(folder: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize("part", ["encoder", "predictor"])
 def test_a_part_that_is_missing_is_named(part: str, folder: Path) -> None:
     without(folder, f"{part}.")
-    with pytest.raises(DataError, match=f"this V-JEPA 2 has no {part}") as caught:
+    with pytest.raises(DataError, match=f"this V-JEPA has no {part}") as caught:
         VJEPA2(str(folder))
     assert told(caught.value)
 
@@ -158,7 +158,7 @@ def test_damaged_files_are_told(folder: Path) -> None:
 )
 def test_a_configuration_of_no_network_is_told(options: dict[str, Any], folder: Path) -> None:
     configure(folder, **options)
-    with pytest.raises(DataError, match=r"config\.json describes no V-JEPA 2") as caught:
+    with pytest.raises(DataError, match=r"config\.json describes no V-JEPA") as caught:
         VJEPA2(str(folder))
     assert told(caught.value)
 
