@@ -10,6 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from site_pages import quad_table
 
 from worldbench.record import file_digest, record_path, write
 from worldbench.schema import (
@@ -218,6 +219,19 @@ def permanence(tree: Tree) -> Path:
 @pytest.fixture
 def tree(tmp_path: Path) -> Tree:
     return Tree(tmp_path / "records")
+
+
+@pytest.fixture
+def rivals(tree, make_result):
+    """The two schools on the same quads: the first is right more often."""
+    gains = {"dit": [0.3] * 30 + [-0.1] * 4, "jepa": [0.2] * 8 + [0.0] * 2 + [-0.2] * 24}
+    for (name, balances), family in zip(gains.items(), ("generative", "predictive"), strict=True):
+        table = quad_table(balances)
+        mean = sum(table["pair_accuracy"]) / len(balances)
+        found = make_result("pair_accuracy", mean, 0.1, headline=True, n=34, clusters=34)
+        card = tree.card(name, family=family, training_data="clips of the procedural worlds")
+        tree.add(card, (found,), table, suite="permanence")
+    return tree
 
 
 @pytest.fixture

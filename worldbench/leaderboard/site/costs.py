@@ -1,125 +1,109 @@
-"""What models cost, as records of the suite ``cost`` have it, and scores against it."""
+"""What models cost: the records of the suite ``cost``, and what exactly they counted."""
 
-import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from worldbench.leaderboard import text
 from worldbench.leaderboard.board import Board, Cell, Column, Row, Section
-from worldbench.leaderboard.chart import domain
-from worldbench.leaderboard.strokes import Stroke, strokes
-from worldbench.leaderboard.ticks import round_multiples
+from worldbench.leaderboard.text import plain
 
 SUITE = "cost"
 FLOPS = "_gflops"
-"""How the names of metrics end against which scores are drawn; before it stands the call."""
+"""How its counts of operations end; before it stands the call."""
+
+OWN = "gflops"
+"""The count that a record of scores holds of its own answers, as those of probes do."""
 
 _CALLS = {
     **dict.fromkeys(("pair_accuracy", "rigidity_accuracy"), "surprise"),
     **dict.fromkeys(("frechet", "frechet_inf", "kernel", "psnr", "ssim"), "generate"),
-    "top1": "encode",
 }
-"""The call that a headline score takes; any, where it is not known here."""
-
-_TOP, _PLOT, _BOTTOM = 16, 200, 44
-_LEFT, _RIGHT = 4.0, 96.0
+"""The kind of call that a headline score takes; any, where it is not known here."""
 
 
 @dataclass(frozen=True)
 class Cost:
-    """One measured cost of an adapter, or why there is none."""
+    """One measured cost of an adapter, or why there is none.
 
-    data: str
+    Attributes:
+        on: The data, and what the call was about where the record tells it.
+        column: The cost.
+        cell: How much.
+    """
+
+    on: str
     column: Column
     cell: Cell
 
 
 @dataclass(frozen=True)
-class Dot:
-    """One adapter: where it stands, how it is drawn and what it says."""
-
-    id: str
-    name: str
-    x: str
-    y: str
-    low: str | None
-    high: str | None
-    stroke: Stroke
-    said: str
-
-
-@dataclass(frozen=True)
-class Tick:
-    """A round number on an axis."""
-
-    at: str
-    said: str
-
-
-@dataclass(frozen=True)
-class Frontier:
-    """A headline score against a cost, adapters that have both.
+class Price:
+    """One count of operations over the adapters of one section.
 
     Attributes:
-        heading: The score.
-        place: Of which suite and data.
-        axis: The cost.
-        missing: Adapters with a score whose cost is unknown or zero.
+        column: The count.
+        told: What was counted and where, a sentence.
+        values: How much, by row id.
     """
 
-    heading: str
-    place: str
-    axis: str
-    dots: tuple[Dot, ...]
-    xs: tuple[Tick, ...]
-    ys: tuple[Tick, ...]
-    floor: str | None
-    ceiling: str | None
-    missing: tuple[str, ...]
-    bottom: int = _TOP + _PLOT
-    height: int = _TOP + _PLOT + _BOTTOM
-
-    @property
-    def said(self) -> str:
-        """What the drawing shows, in words."""
-        return "; ".join(dot.said for dot in self.dots)
+    column: Column
+    told: str
+    values: Mapping[str, float]
 
 
 def costs(board: Board, id: str) -> tuple[Cost, ...]:
     """Returns what the records of the suite ``cost`` say of an adapter, by its row id."""
     found = []
-    for section in board.sections:
-        if section.suite != SUITE:
-            continue
+    for section in _measured(board):
         for row in section.rows:
             if row.id == id:
-                found += [Cost(section.data.name, c, cell) for c, cell in _cells(section, row)]
+                found += [
+                    Cost(", ".join(filter(None, (section.data.name, _about(section, c)))), c, cell)
+                    for c, cell in _cells(section, row)
+                ]
     return tuple(found)
 
 
 def has_costs(board: Board) -> bool:
     """Says whether any record of the board measured a cost."""
-    return any(section.suite == SUITE for section in board.sections)
+    return any(_measured(board))
 
 
-def frontiers(board: Board) -> tuple[Frontier, ...]:
-    """Returns every headline score against what its call costs, where two can be drawn."""
-    axes, drawn_as = _axes(board), _strokes(board)
-    found = []
-    for section in board.sections:
-        if section.suite == SUITE:
-            continue
-        for i, column in enumerate(section.columns):
-            if not column.headline:
-                continue
-            call = _CALLS.get(column.name)
-            for axis, priced in axes:
-                if call is not None and axis.name != call + FLOPS:
-                    continue
-                drawn = _frontier(section, i, axis, priced, drawn_as)
-                if drawn is not None:
-                    found.append(drawn)
-    return tuple(found)
+def prices(board: Board, section: Section, column: Column) -> tuple[Price, ...]:
+    """Returns the counts of operations that a headline score can be drawn against.
+
+    The score's own records come first: where they count what their answers took, or say why they
+    could not, nothing else is the cost of these answers. Else it is what records of the suite
+    ``cost`` counted on a call of this kind, each of their sections by itself: they asked about
+    other data or lengths.
+
+    Args:
+        board: Where costs are looked for.
+        section: Where the score stands.
+        column: The score.
+    """
+    if any(each.name == OWN for each in (*section.columns, *section.breakdowns)):
+        told = f"Operations as counted in the records of the scores, {_named(section)}."
+        return tuple(Price(c, told, had) for c, had in _counts(section) if c.name == OWN)
+    call = _CALLS.get(column.name)
+    return tuple(
+        Price(each, _told(measured, each), had)
+        for measured in _measured(board)
+        for each, had in _counts(measured)
+        if (each.name == call + FLOPS if call else each.name.endswith(FLOPS))
+    )
+
+
+def _measured(board: Board) -> Iterator[Section]:
+    return (section for section in board.sections if section.suite == SUITE)
+
+
+def _counts(section: Section) -> Iterator[tuple[Column, Mapping[str, float]]]:
+    """Yields the columns and breakdowns of a section that hold numbers, with those by row id."""
+    cells = [(row.id, _cells(section, row)) for row in section.rows]
+    for i, column in enumerate((*section.columns, *section.breakdowns)):
+        had = {id: value for id, own in cells if (value := own[i][1].value) is not None}
+        if had:
+            yield column, had
 
 
 def _cells(section: Section, row: Row) -> list[tuple[Column, Cell]]:
@@ -127,107 +111,28 @@ def _cells(section: Section, row: Row) -> list[tuple[Column, Cell]]:
     return main + list(zip(section.breakdowns, row.details, strict=True))
 
 
-def _axes(board: Board) -> list[tuple[Column, Mapping[str, float]]]:
-    """Returns each count of operations, with its value by row id."""
-    found: dict[str, tuple[Column, dict[str, float]]] = {}
-    for section in board.sections:
-        if section.suite != SUITE:
-            continue
-        for row in section.rows:
-            for column, cell in _cells(section, row):
-                if column.name.endswith(FLOPS) and cell.value is not None:
-                    found.setdefault(column.label, (column, {}))[1].setdefault(row.id, cell.value)
-    return list(found.values())
-
-
-def _strokes(board: Board) -> Mapping[str, Stroke]:
-    """Returns how adapters are drawn, the same in every drawing, by row id."""
-    found: dict[str, Stroke] = {}
-    for section in board.sections:
-        if section.suite == SUITE:
-            for row, stroke in zip(section.rows, strokes(section.rows), strict=True):
-                found.setdefault(row.id, stroke)
-    return found
-
-
-def _frontier(
-    section: Section,
-    index: int,
-    axis: Column,
-    priced: Mapping[str, float],
-    drawn_as: Mapping[str, Stroke],
-) -> Frontier | None:
-    column = section.columns[index]
-    scored = [
-        (row, row.cells[index])
-        for row in section.rows
-        if row.cells[index].value is not None and row.role != "ceiling"
-    ]
-    known = [each for each in scored if priced.get(each[0].id, 0.0) > 0.0]
-    if len(known) < 2:
-        return None
-    left, right, xs = _across([priced[row.id] for row, _ in known])
-    low, high, ys = domain(column, [cell for _, cell in known])
-
-    space = _Space(left, right, low, high)
-    return Frontier(
-        heading=text.heading(column),
-        place=f"{text.plain(section.suite)}@{text.plain(section.version)} · "
-        f"{text.plain(section.data.name)}",
-        axis=f"{text.plain(axis.label)}{f' ({text.plain(axis.unit)})' if axis.unit else ''}, "
-        "logarithmic",
-        dots=tuple(_dot(space, row, cell, priced[row.id], drawn_as[row.id]) for row, cell in known),
-        xs=tuple(Tick(space.x(value), f"{value:g}") for value in xs),
-        ys=tuple(Tick(space.y(value), said) for value, said in ys),
-        floor=space.y(column.floor.value) if column.floor else None,
-        ceiling=space.y(column.ceiling.value) if column.ceiling else None,
-        missing=tuple(
-            text.plain(row.adapter) for row, _ in scored if priced.get(row.id, 0.0) <= 0.0
-        ),
+def _told(section: Section, column: Column) -> str:
+    about = _about(section, column)
+    return (
+        f"Operations{f' of {about}' if about else ''}, from {_named(section)}. The questions of "
+        "the score may be longer or shorter, and then cost more or less."
     )
 
 
-@dataclass(frozen=True)
-class _Space:
-    """The ranges of a drawing: decimal logarithms of costs, and scores."""
-
-    left: float
-    right: float
-    low: float
-    high: float
-
-    def x(self, cost: float) -> str:
-        share = (math.log10(cost) - self.left) / (self.right - self.left)
-        return f"{_LEFT + (_RIGHT - _LEFT) * share:.2f}%"
-
-    def y(self, score: float) -> str:
-        share = min(max((score - self.low) / (self.high - self.low), 0.0), 1.0)
-        return f"{_TOP + _PLOT * (1 - share):.1f}"
+def _about(section: Section, column: Column) -> str:
+    """Returns what a call was about, as the protocol of its records has it; empty if untold."""
+    context, horizon = (section.protocol.get(name) for name in ("context", "horizon"))
+    if not isinstance(context, int) or not isinstance(horizon, int):
+        return ""
+    foreseen = f"{horizon} frames foreseen after {context}"
+    return {
+        "encode": f"a clip of {context + horizon} frames",
+        "predict": foreseen,
+        "generate": foreseen,
+        "surprise": f"a quad of {context} + {horizon} frames",
+    }.get(column.name.removesuffix(FLOPS), "")
 
 
-def _dot(space: _Space, row: Row, cell: Cell, cost: float, stroke: Stroke) -> Dot:
-    assert cell.value is not None  # only measured cells are drawn
-    name = text.plain(row.adapter)
-    whisker = cell.low is not None and cell.high is not None
-    return Dot(
-        id=row.id,
-        name=name,
-        x=space.x(cost),
-        y=space.y(cell.value),
-        low=space.y(cell.low) if whisker and cell.low is not None else None,
-        high=space.y(cell.high) if whisker and cell.high is not None else None,
-        stroke=stroke,
-        said=f"{name}: {text.score(cell)} {text.interval(cell)} at {text.number(cost)}",
-    )
-
-
-def _across(values: Sequence[float]) -> tuple[float, float, list[float]]:
-    """Returns a logarithmic range around positive values, and the numbers marked on it."""
-    left, right = math.log10(min(values)), math.log10(max(values))
-    if right - left < 0.3:
-        left, right = left - 0.2, right + 0.2
-    whole = [10.0**power for power in range(math.ceil(left), math.floor(right) + 1)]
-    if len(whole) < 2:
-        step, multiples = round_multiples(10.0**left, 10.0**right, 3)
-        whole = [i * step for i in multiples if i > 0]
-    return left, right, whole
+def _named(section: Section) -> str:
+    suite, data = plain(section.suite), plain(section.data.name)
+    return f"{suite}@{plain(section.version)} · {data} ({section.key[:12]})"

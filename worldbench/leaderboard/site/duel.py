@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 from worldbench.leaderboard import text
 from worldbench.leaderboard.board import Board, Entry
 from worldbench.leaderboard.site.costs import SUITE as COST
-from worldbench.leaderboard.site.costs import Cost, Frontier, costs, frontiers
+from worldbench.leaderboard.site.costs import Cost, costs
 from worldbench.leaderboard.site.exposure import exposure
+from worldbench.leaderboard.site.frontiers import Frontier, frontiers
 from worldbench.leaderboard.site.material import Material
 from worldbench.leaderboard.site.seeds import Seeded, read_seeds, spreads
 from worldbench.leaderboard.site.strips import Ruler, Strip
@@ -41,6 +42,7 @@ class Round:
         heading: Suite, version and data.
         key: Board key.
         bouts: Metrics on which both have a score.
+        apart: Why there are none, a phrase; None where there are.
         verdicts: What can be concluded, a sentence each.
         unpaired: What could not be tested, and why.
         seeds: The spread over seeds of the same questions.
@@ -51,6 +53,7 @@ class Round:
     heading: str
     key: str
     bouts: tuple[Bout, ...]
+    apart: str | None
     verdicts: tuple[str, ...]
     unpaired: tuple[str, ...]
     seeds: tuple[Seeded, ...]
@@ -95,7 +98,7 @@ def duel(board: Board, material: Material) -> Duel | None:
     """Compares the two rivals of a board; None where it has none, or they were asked nothing alike.
 
     Raises:
-        RecordError: If two rows files contradict each other.
+        RecordError: If two rows files contradict each other, or two records stand for one seed.
     """
     from worldbench.comparison import compare, find, words
 
@@ -131,18 +134,40 @@ def duel(board: Board, material: Material) -> Duel | None:
 def _round(configuration: "Configuration", seeds: Sequence[Body], names: tuple[str, str]) -> Round:
     from worldbench.comparison import words
 
-    own = spreads(seeds, names)
+    own, measured = spreads(seeds, names), words.measured(configuration)
     differences = {line.column.label: line.difference for line in configuration.lines}
     return Round(
         suite=configuration.suite,
         heading=words.heading(configuration),
         key=configuration.key,
-        bouts=tuple(_bout(line) for line in words.measured(configuration)),
+        bouts=tuple(_bout(line) for line in measured),
+        apart=None if measured else _apart(configuration),
         verdicts=tuple(words.conclusions(configuration)),
         unpaired=tuple(words.unpaired(configuration)),
         seeds=own,
         against=tuple(_against(own, differences)),
     )
+
+
+def _apart(configuration: "Configuration") -> str:
+    """Says why two sides share no score: what kept one from having any, where something did."""
+    sides = {"A": configuration.a, "B": configuration.b}
+    failed = [_silent(x, s.name, s.status, s.reason) for x, s in sides.items() if s.status != "ok"]
+    if failed:
+        return "; ".join(failed)
+    headline = next((line for line in configuration.lines if line.column.headline), None)
+    cells = zip(sides, (headline.a, headline.b), strict=True) if headline else ()
+    silent = [
+        _silent(x, sides[x].name, cell.status, cell.reason)
+        for x, cell in cells
+        if cell.status in ("skipped", "failed")
+    ]
+    return "; ".join(["no metric there puts both on one scale", *silent])
+
+
+def _silent(letter: str, name: str, status: str, reason: str | None) -> str:
+    said = f"{letter} ({text.plain(name)}) {'was ' if status == 'skipped' else ''}{status}"
+    return f"{said}: {text.plain(reason)}" if reason else said
 
 
 def _bout(line: "Line") -> Bout:
@@ -156,7 +181,7 @@ def _bout(line: "Line") -> Bout:
 
 
 def _against(seeds: tuple[Seeded, ...], differences: Mapping[str, float | None]) -> list[str]:
-    """Holds headline differences against the largest spread that equal training shows by seed."""
+    """Holds headline differences against the largest spread of models named as seeds of one."""
     said = []
     for label in dict.fromkeys(each.column.label for each in seeds if each.column.headline):
         known = [(each.spread, each) for each in seeds if each.column.label == label]
@@ -167,10 +192,10 @@ def _against(seeds: tuple[Seeded, ...], differences: Mapping[str, float | None])
         spread, widest = max(wide, key=lambda item: item[0])
         told = (
             f"{text.plain(label)}: A and B are {text.number(abs(difference))} apart; "
-            f"{len(widest.values)} seeds of {text.plain(widest.stem)} are up to "
+            f"{len(widest.values)} models named as seeds of {text.plain(widest.stem)} are up to "
             f"{text.number(spread)} apart."
         )
-        more = " Seeds alone differ by as much, so another seed could turn this round."
+        more = " These differ by as much, so another seed could turn this round."
         said.append(told + (more if abs(difference) <= spread else ""))
     return said
 
@@ -195,9 +220,7 @@ def _open(
     without = [r.heading for r in rounds if not r.seeds]
     if without:
         said.append(f"How far scores vary with the training seed on: {'; '.join(without)}.")
-    apart = [r.heading for r in rounds if not r.bouts]
-    if apart:
-        said.append(f"Who is better on {'; '.join(apart)}: no metric there puts both on one scale.")
+    said += [f"Who is better on {r.heading}: {r.apart}." for r in rounds if r.apart]
     exposed = sorted(text.plain(e.name) for e in (a, b) if _exposed(board, material, e))
     if exposed:
         said.append(

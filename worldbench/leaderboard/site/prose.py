@@ -103,9 +103,11 @@ SUITES: dict[str, About] = {
         "What does an answer cost?",
         (
             "Floating-point operations of matrix products, convolutions and attention are counted "
-            "on the calls that the suites make: encoding a clip, foreseeing a second, saying how "
-            "surprising a quad is. Every model is asked at its own size and frame rate. Counts "
-            "follow from shapes and not from the machine.",
+            "on calls of the kinds that the suites make: encoding a clip, foreseeing a second, "
+            "saying how surprising a quad is. Context and future have the lengths of this suite's "
+            "protocol; other suites ask with lengths of their own, so their answers may cost more "
+            "or less. Every model is asked at its own size and frame rate. Counts follow from "
+            "shapes and not from the machine.",
             "Nothing here is a score, so nothing is ranked. A model that does less for an answer "
             "may well answer worse.",
         ),

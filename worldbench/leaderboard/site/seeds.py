@@ -1,4 +1,4 @@
-"""The spread over training seeds: records of models that differ in their seed alone."""
+"""The spread over training seeds: records of models that are named as seeds of one model."""
 
 import math
 import re
@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from worldbench.errors import RecordError
 from worldbench.leaderboard import text
 from worldbench.leaderboard.board import Cell, Column
 from worldbench.leaderboard.columns import Layout
@@ -57,20 +58,44 @@ def folder_of(records: Path) -> Path:
 
 
 def read_seeds(records: Path) -> Mapping[str, tuple[Body, ...]]:
-    """Returns the bodies of seeded models beside a records folder, by board key."""
+    """Returns the bodies of seeded models beside a records folder, by board key.
+
+    That they differ in nothing but their seed is what their names say, and not checked.
+
+    Raises:
+        RecordError: If a record cannot be read, or two of them stand for one seed of a model.
+    """
     folder = folder_of(records)
-    found: dict[str, list[Body]] = defaultdict(list)
+    found: dict[str, dict[tuple[str, int], tuple[Path, Body]]] = defaultdict(dict)
     if folder.is_dir():
-        for _, record in read_all(folder):
-            if _SEEDED.fullmatch(record.body.adapter.name):
-                found[record.body.board_key].append(record.body)
-    return {key: tuple(sorted(bodies, key=_order)) for key, bodies in found.items()}
+        for path, record in read_all(folder):
+            body = record.body
+            if _SEEDED.fullmatch(body.adapter.name):
+                held = found[body.board_key].setdefault(_seed(body), (path, body))
+                if held[0] != path:
+                    raise _twice(held, (path, body))
+    return {key: tuple(own[seed][1] for seed in sorted(own)) for key, own in found.items()}
 
 
-def _order(body: Body) -> tuple[str, int, str]:
+def _seed(body: Body) -> tuple[str, int]:
     match = _SEEDED.fullmatch(body.adapter.name)
     assert match is not None  # only such names are read
-    return match["stem"], int(match["seed"]), body.adapter.revision
+    return match["stem"], int(match["seed"])
+
+
+def _twice(*records: tuple[Path, Body]) -> RecordError:
+    """One seed that counts twice would look like a spread over seeds."""
+    body = records[0][1]
+    stem, seed = _seed(body)
+    return RecordError(
+        f"two records stand for seed {seed} of {stem} on the same questions of {body.suite.name}",
+        seen=" and ".join(
+            f"{path} ({each.adapter.name}, revision {each.adapter.revision[:12]})"
+            for path, each in records
+        ),
+        accepted="one record per seed of a model, suite, data and protocol",
+        fix="delete the one that is out of date, or give the other model a name of its own",
+    )
 
 
 def spreads(bodies: Sequence[Body], names: Sequence[str]) -> tuple[Seeded, ...]:
@@ -85,7 +110,7 @@ def spreads(bodies: Sequence[Body], names: Sequence[str]) -> tuple[Seeded, ...]:
     layout = Layout(bodies)
     stems: dict[str, list[Body]] = defaultdict(list)
     for body in bodies:
-        stem = _order(body)[0]
+        stem = _seed(body)[0]
         if any(stem == name or stem.startswith(f"{name}-") for name in names):
             stems[stem].append(body)
     rows = {stem: [layout.cells(body) for body in own] for stem, own in stems.items()}
@@ -97,7 +122,7 @@ def spreads(bodies: Sequence[Body], names: Sequence[str]) -> tuple[Seeded, ...]:
             continue
         for stem, own in stems.items():
             line = [
-                (_order(body)[1], row[i], ruler.of_cell(row[i]))
+                (_seed(body)[1], row[i], ruler.of_cell(row[i]))
                 for body, row in zip(own, rows[stem], strict=True)
             ]
             if any(cell.value is not None for _, cell, _ in line):

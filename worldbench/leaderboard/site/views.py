@@ -17,8 +17,9 @@ from worldbench.leaderboard.site.controls import (
     references,
 )
 from worldbench.leaderboard.site.costs import SUITE as COST
-from worldbench.leaderboard.site.costs import Cost, Frontier, costs, frontiers
+from worldbench.leaderboard.site.costs import Cost, costs
 from worldbench.leaderboard.site.exposure import Exposure, exposure
+from worldbench.leaderboard.site.frontiers import Frontier, frontiers
 from worldbench.leaderboard.site.material import Material, Media
 from worldbench.leaderboard.site.prose import About, about
 from worldbench.leaderboard.site.strips import Ruler, Strip
