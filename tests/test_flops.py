@@ -1,6 +1,8 @@
 """Counts against hand counts, and whatever cannot be counted is named."""
 
+import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -8,10 +10,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from worldbench.flops import count
+from worldbench.flops import converting, count
 
 X = torch.linspace(0, 1, 2 * 3 * 10 * 8).reshape(2, 3, 10, 8)
 MATRIX, VECTOR = torch.ones(5, 7), torch.ones(7)
+MANY = torch.ones(64, 64)
 
 
 @pytest.mark.parametrize(
@@ -56,6 +59,17 @@ def doubled(x: Tensor) -> Tensor:
     return x * 2
 
 
+def in_thread(kind: type[threading.Thread] = threading.Thread) -> None:
+    thread = kind(target=lambda: MATRIX @ MATRIX.T)
+    thread.start()
+    thread.join()
+
+
+def in_pool() -> None:
+    with ThreadPoolExecutor(2) as pool:
+        list(pool.map(lambda i: MATRIX[i] @ VECTOR, range(5)))
+
+
 @pytest.mark.parametrize(
     ("call", "named"),
     [
@@ -70,6 +84,10 @@ def doubled(x: Tensor) -> Tensor:
         (lambda: np.asarray(X).sum(), "Tensor.__array__"),
         (lambda: X.data_ptr(), "Tensor.data_ptr"),
         (lambda: np.from_dlpack(X), "Tensor.__dlpack__"),
+        (lambda: torch.utils.dlpack.to_dlpack(X), "on what to_dlpack"),
+        (lambda: sum(MANY.flatten().tolist()), "Tensor.tolist"),
+        (in_thread, "work in another thread, Thread (<lambda>)"),
+        (in_pool, "work in another thread, ThreadPoolExecutor"),
     ],
 )
 def test_what_cannot_be_counted_is_named(call: Callable[[], object], named: str) -> None:
@@ -83,3 +101,61 @@ def test_counting_ends_with_the_call() -> None:
     X.numpy()
     torch.fft.rfft(VECTOR)
     assert count(lambda: MATRIX @ VECTOR) == first
+
+
+def test_what_is_named_does_not_depend_on_how_many_threads_there_were() -> None:
+    assert count(in_pool) == count(in_pool)
+    assert count(in_thread) == count(in_thread)
+    assert len(count(in_pool).uncounted) == 1
+
+
+def test_short_lists_and_single_numbers_are_no_work() -> None:
+    lists = lambda: (VECTOR.tolist(), VECTOR.numpy(), np.asarray(VECTOR))  # noqa: E731
+    assert count(lists).uncounted == ()
+    assert count(lambda: (VECTOR[0].item(), float(VECTOR.sum()))).uncounted == ()
+    assert "Tensor.numpy" in str(count(lambda: MANY.flatten().numpy()).why_incomplete)
+
+
+def test_threads_that_only_watch_a_clock_are_no_work() -> None:
+    clock = type("Monitor", (threading.Thread,), {"__module__": "tqdm._monitor"})
+    assert count(lambda: in_thread(clock)).uncounted == ()
+
+
+def test_threads_that_others_start_meanwhile_are_not_the_calls() -> None:
+    asked, done = threading.Event(), threading.Event()
+
+    def other() -> None:
+        asked.wait()
+        in_thread()
+        done.set()
+
+    meanwhile = threading.Thread(target=other)
+    meanwhile.start()
+    assert count(lambda: (asked.set(), done.wait(30))).uncounted == ()
+    assert done.is_set()
+    meanwhile.join()
+
+
+def test_a_call_that_fails_leaves_nothing_behind() -> None:
+    before = threading.Thread.start, torch.utils.dlpack.to_dlpack
+    with pytest.raises(ZeroDivisionError):
+        count(lambda: 1 // 0)
+    assert before == (threading.Thread.start, torch.utils.dlpack.to_dlpack)
+
+
+def converted(more: Callable[[], object]) -> np.ndarray:
+    with converting():
+        more()
+        return (X * 255).byte().numpy()
+
+
+def test_bringing_pictures_into_another_form_is_no_work_but_what_is_computed_there_counts() -> None:
+    found = count(lambda: converted(lambda: (MATRIX @ VECTOR, MANY.tolist())))
+    assert found.uncounted == ()
+    assert found.flops == 2 * 5 * 7
+    assert count(lambda: converted(lambda: torch.fft.rfft(VECTOR))).uncounted
+    after = count(lambda: (converted(lambda: None), X.numpy()))
+    assert "Tensor.numpy" in str(after.why_incomplete)
+    with pytest.raises(ZeroDivisionError):
+        converted(lambda: 1 // 0)
+    assert count(lambda: X.numpy()).uncounted

@@ -2,17 +2,23 @@
 
 PyTorch's counter knows matrix products, convolutions and attention by the shapes that they are
 given; element-wise arithmetic and copies cost nothing. It is silent about what it does not know:
-attention on a CPU, products with a vector, recurrent layers, kernels of other packages, and
-whatever happens once a tensor's memory has been handed to other code. The first two are counted
-here as well; the rest is named, since a count that leaves them out is too low by nobody knows what.
+attention on a CPU, products with a vector, recurrent layers, kernels of other packages, whatever
+happens once a tensor's content has been handed to other code, and work in another thread. The first
+two are counted here as well; the rest is named, since a count that leaves them out is too low by
+nobody knows what. What leaves no trace in PyTorch or in Python's threads stays unseen: threads that
+ran before the call, other processes, numbers that never were in a tensor.
 """
 
 import re
-from collections.abc import Callable, Mapping
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any
 
 import torch
+import torch.utils.dlpack
 from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import FlopCounterMode, sdpa_flop_count
@@ -30,8 +36,16 @@ _ARITHMETIC = re.compile(
 )
 """Names of PyTorch's own operations that cost more than their elements."""
 _CHEAP = re.compile(r"upsample|_convert|grid_sampler|norm|check_errors")
-_LEAVES = ("numpy", "__array__", "__dlpack__", "data_ptr")
-"""Methods of a tensor that hand its memory to code that PyTorch does not see."""
+_LEAVES = ("numpy", "__array__", "__dlpack__", "data_ptr", "tolist")
+"""Methods of a tensor that hand its content to code that PyTorch does not see."""
+_LEFT = "work outside of PyTorch, on what {} gave it"
+_LISTS = ("numpy", "__array__", "tolist")
+_MANY = 4096
+"""Numbers in a row from which handing them out may be work: settings and noise levels are fewer."""
+_WAITING = frozenset({"tqdm._monitor"})
+"""Modules of threads that only wait for a clock."""
+
+_converting: ContextVar[bool] = ContextVar("converting", default=False)
 
 
 @dataclass(frozen=True)
@@ -65,9 +79,23 @@ def count(run: Callable[[], object]) -> Counted:
     """
     counter = FlopCounterMode(display=False, custom_mapping=dict(_MORE))
     watch = _Watch(counter)
-    with _Leaving(watch.unknown), watch, counter, torch.no_grad():
+    with _elsewhere(watch.unknown), _Leaving(watch.unknown), watch, counter, torch.no_grad():
         run()
     return Counted(int(counter.get_total_flops()), tuple(sorted(watch.unknown)))
+
+
+@contextmanager
+def converting() -> Iterator[None]:
+    """Marks code that only brings a tensor's content into another form, such as a picture.
+
+    Inside, handing content to other code is not named as work outside of PyTorch. Operations of
+    PyTorch are still counted and named, and so are threads.
+    """
+    token = _converting.set(True)
+    try:
+        yield
+    finally:
+        _converting.reset(token)
 
 
 class _Watch(TorchDispatchMode):  # type: ignore[no-untyped-call]
@@ -97,9 +125,43 @@ class _Leaving(TorchFunctionMode):
     def __torch_function__(
         self, func: Any, types: Any, args: Any = (), kwargs: Mapping[str, Any] | None = None
     ) -> Any:
-        if getattr(func, "__name__", "") in _LEAVES:
-            self._unknown.add(f"work outside of PyTorch, on what Tensor.{func.__name__} gave it")
+        name = getattr(func, "__name__", "")
+        if name in _LEAVES and not _converting.get() and not _short_list(name, args[0]):
+            self._unknown.add(_LEFT.format(f"Tensor.{name}"))
         return func(*args, **(kwargs or {}))
+
+
+def _short_list(name: str, tensor: torch.Tensor) -> bool:
+    return name in _LISTS and tensor.dim() < 2 and tensor.numel() < _MANY
+
+
+@contextmanager
+def _elsewhere(unknown: set[str]) -> Iterator[None]:
+    """Notes threads that the calling thread starts, and capsules that no mode is told of."""
+    threads: Any = threading.Thread
+    dlpack: Any = torch.utils.dlpack
+    start, to_dlpack, caller = threads.start, dlpack.to_dlpack, threading.get_ident()
+
+    def noted(thread: threading.Thread) -> None:
+        if threading.get_ident() == caller and type(thread).__module__ not in _WAITING:
+            unknown.add(f"work in another thread, {_unnumbered(thread.name)}")
+        start(thread)
+
+    def handed(*args: Any, **kwargs: Any) -> Any:
+        if threading.get_ident() == caller and not _converting.get():
+            unknown.add(_LEFT.format("to_dlpack"))
+        return to_dlpack(*args, **kwargs)
+
+    threads.start, dlpack.to_dlpack = noted, handed
+    try:
+        yield
+    finally:
+        threads.start, dlpack.to_dlpack = start, to_dlpack
+
+
+def _unnumbered(name: str) -> str:
+    """Returns the name of a thread without its number, which differs from call to call."""
+    return re.sub(r"-\d+(_\d+)?", "", name)
 
 
 def _costs(func: Any) -> bool:

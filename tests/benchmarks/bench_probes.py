@@ -319,9 +319,9 @@ def flops_of(adapter: Any, clip: Tensor, cell: FeatureCell) -> int:
     """Counts the operations of a clip."""
     if isinstance(adapter, LargeViT):
         return count_flops(lambda: ViT()(torch.empty(1, 3, *clip.shape[1:2], *clip.shape[3:])))
-    from worldbench.suites.probe_fits import counted_gflops
+    from worldbench.suites.probe_fits import counted
 
-    return int(counted_gflops(adapter, clip, cell) * 1e9)
+    return counted(adapter, clip, cell).flops
 
 
 def decoding(count: int, device: torch.device) -> None:

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from worldbench.errors import DataError
+from worldbench.errors import DataError, UsageError
 from worldbench.metrics import (
     FrechetVideoDistance,
     frechet_distance,
@@ -76,6 +76,42 @@ def test_order_batches_and_merges_change_nothing() -> None:
         assert (found.n, found.m, found.rank) == (expected.n, expected.m, expected.rank)
         for name in ("value", "infinity", "standard_error", "low", "high", "noise_floor"):
             assert getattr(found, name) == pytest.approx(getattr(expected, name), rel=1e-9)
+
+
+@pytest.mark.parametrize("asked", ["compute", "report"])
+@pytest.mark.parametrize("rows", [50, 1000])
+def test_metrics_that_have_answered_merge_as_others_do(asked: str, rows: int) -> None:
+    halves = [FrechetVideoDistance(rows=rows) for _ in range(2)]
+    for real, seed in ((True, 1), (False, 2)):
+        for metric, part in zip(halves, torch.arange(128).split(64), strict=True):
+            metric.update(draw(seed)[part], real=real, ids=[f"clip{int(i)}" for i in part])
+    first, second = halves
+    for metric in halves:
+        getattr(metric, asked)()
+    first.merge_state(second)
+    expected = frechet_distance(draw(2)[:128], draw(1)[:128])
+    assert float(first.compute()) == pytest.approx(expected, rel=1e-9)
+    first.update(draw(1)[128:], real=True, ids=[f"clip{i}" for i in range(128, CLIPS)])
+    expected = frechet_distance(draw(2)[:128], draw(1))
+    assert float(first.compute()) == pytest.approx(expected, rel=1e-9)
+
+
+@pytest.mark.parametrize("rows", [0, 1, -4])
+def test_a_cap_below_two_is_refused(rows: int) -> None:
+    with pytest.raises(UsageError, match="rows is not a usable number"):
+        FrechetVideoDistance(rows=rows)
+
+
+def test_one_clip_that_comes_more_often_than_the_cap_is_one_clip() -> None:
+    metric = FrechetVideoDistance(rows=2)
+    for _ in range(3):
+        metric.update(draw(1)[:1], real=True, ids=["clip0"])
+    metric.update(draw(2)[:20], real=False)
+    with pytest.raises(DataError, match="the real set is too small"):
+        metric.compute()
+    metric.update(draw(1)[1:9], real=True, ids=[f"clip{i}" for i in range(1, 9)])
+    expected = frechet_distance(draw(2)[:20], draw(1)[:9])
+    assert float(metric.compute()) == pytest.approx(expected, rel=1e-9)
 
 
 def test_the_report_agrees_with_that_of_rows_within_its_error() -> None:

@@ -1,5 +1,7 @@
 """Linear probes and neighbours against scikit-learn and brute force."""
 
+import logging
+
 import numpy as np
 import pytest
 import torch
@@ -137,6 +139,48 @@ def test_problems_that_end_early_wait_for_no_one() -> None:
     assert torch.allclose(found, centres, atol=1e-2)
     assert asked[0] == 3
     assert asked[-1] < 3
+
+
+def bowl(place: Tensor, who: Tensor) -> tuple[Tensor, Tensor]:
+    """Quadratics around 1, 2 and 0 that one step along the gradient does not end."""
+    off = place - torch.tensor([1.0, 2.0, 0.0]).double()[who, None]
+    curvature = torch.tensor([1.0, 3.0]).double()
+    return (curvature * off.square()).sum(1) / 2, curvature * off
+
+
+def test_heads_that_run_out_of_steps_are_told(caplog: pytest.LogCaptureFixture) -> None:
+    start, scale = torch.zeros(3, 2).double(), torch.full((3, 2), 0.5).double()
+    found = minimise(bowl, start, scale, most=1)
+    slope = bowl(found, torch.arange(3))[1]
+    (told,) = caplog.messages
+    assert told.startswith("2 of 3 heads did not reach the tolerance of 1.0e-06, 0 of them")
+    assert told.endswith(f"gradient left is {float((slope * scale).abs().max()):.1e}")
+    caplog.clear()
+    minimise(bowl, start, scale, most=1, rough=True)
+    minimise(bowl, start, scale)
+    assert caplog.messages == []
+
+
+def test_heads_that_cannot_move_are_told(caplog: pytest.LogCaptureFixture) -> None:
+    def rising(place: Tensor, who: Tensor) -> tuple[Tensor, Tensor]:
+        """Says of every step that it went up, against its own slope."""
+        value = place.abs().sum(1)
+        return value, torch.where(place == 0, 1.0, -1.0).double()
+
+    start = torch.zeros(2, 2).double()
+    assert torch.equal(minimise(rising, start, torch.ones(2, 2).double()), start)
+    (told,) = caplog.messages
+    assert "2 of 2 heads" in told
+    assert "2 of them since no step made them better" in told
+
+
+def test_a_fit_that_reaches_no_goal_is_told(caplog: pytest.LogCaptureFixture) -> None:
+    x, labels = features(60, 6, 3)
+    with caplog.at_level(logging.WARNING):
+        fit_logistic(x, labels, 3, PENALTIES)
+        assert caplog.messages == []
+        fit_logistic(x, labels, 3, PENALTIES, tolerance=1e-30)
+    assert f"of {len(PENALTIES)} heads did not reach the tolerance of 1.0e-30" in caplog.text
 
 
 def test_neighbours_are_those_of_brute_force() -> None:

@@ -3,11 +3,14 @@
 import functools
 import multiprocessing
 from dataclasses import replace
+from typing import Any
 
 import pytest
 import torch
 from labelled_clips import CLASSES, Labelled, Seeing
+from torch import Tensor
 
+from worldbench.adapter import Latents
 from worldbench.adapters.still import CopyLast
 from worldbench.batches import clip_batches
 from worldbench.errors import DataError, UsageError
@@ -183,6 +186,28 @@ def test_what_is_said_of_the_views_of_a_video_is_averaged() -> None:
         >= metric(single, "top1", probe="logistic").value - 0.1
     )
     assert rows[0]["gflops"] == 0.0
+
+
+class Leaving(Seeing):
+    """Sees, by way of NumPy, where nobody counts."""
+
+    def encode(self, video: Tensor, **asked: Any) -> Latents:
+        return super().encode(torch.from_numpy(video.numpy() * 1), **asked)
+
+
+def test_work_that_cannot_be_counted_has_no_number() -> None:
+    rows, summary = asked(LINEAR, Leaving("leaving"), Labelled())
+    found = metric(summary, "gflops")
+    assert (found.status, found.value) == ("skipped", None)
+    assert "Tensor.numpy" in str(found.reason)
+    assert rows[0]["gflops"] is None
+    assert not [m for m in summary.metrics if "gflops" in m.factors]
+    counted = metric(plain()[1], "gflops")
+    assert (counted.status, counted.value, counted.reason) == ("ok", 0.0, None)
+    assert metric(plain()[1], "top1", probe="logistic", gflops=0.0).status == "ok"
+    assert "uncounted" not in plain()[0][0]
+    same = metric(plain()[1], "top1", probe="logistic")
+    assert metric(summary, "top1", probe="logistic") == same
 
 
 def test_accuracy_by_class_counts_classes_alike() -> None:

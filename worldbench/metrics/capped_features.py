@@ -11,6 +11,7 @@ from worldbench.errors import DataError
 from worldbench.metrics.block_frechet import TwoBlockSets
 from worldbench.metrics.blocks import BlockMoments
 from worldbench.metrics.features import Extractor, FeatureMetric, Side, joined, too_small
+from worldbench.options import at_least
 
 ROWS = 1 << 16
 """Rows of a set that are kept, by default: 210 MB at D = 400."""
@@ -27,15 +28,18 @@ class CappedFeatureMetric(FeatureMetric):
 
     Args:
         extractor: As for :class:`worldbench.metrics.features.FeatureMetric`.
-        rows: The cap, of each set and process.
+        rows: The cap, of each set and process; 2 or more.
         **kwargs: As for :class:`worldbench.metrics.features.FeatureMetric`.
+
+    Raises:
+        UsageError: If the cap is out of range.
     """
 
     def __init__(
         self, extractor: Extractor | None = None, *, rows: int = ROWS, **kwargs: Any
     ) -> None:
         super().__init__(extractor, **kwargs)
-        self.rows = rows
+        self.rows = at_least("rows", rows, 2)
         for side in _SIDES:
             # Flat, as features are: packed moments, and the keys of the rows that are in them.
             self.add_state(f"{side}_moments", [], dist_reduce_fx="cat")
@@ -78,6 +82,9 @@ class CappedFeatureMetric(FeatureMetric):
         if not any(len(joined(getattr(self, f"{side}_folded"))) for side in _SIDES):
             return None
         x, y = (self._moments(side) for side in _SIDES)
+        for side, found in zip(_SIDES, (x, y), strict=True):
+            if (clips := int(found.count.sum())) < 2:
+                raise too_small(side, clips)
         if x.mean.shape[1] != y.mean.shape[1]:
             raise DataError(
                 "the two sets have features of different width",
@@ -89,7 +96,9 @@ class CappedFeatureMetric(FeatureMetric):
     def _fold(self, side: Side) -> None:
         """Sums rows up if there are too many; joins moments that came from several metrics."""
         held = sum(len(keys) for keys in getattr(self, f"{side}_keys"))
-        if held <= self.rows and len(getattr(self, f"{side}_moments")) < 2:
+        # A gather wants a tensor from everyone: sync leaves empty ones where nothing is summed up.
+        summed = sum(len(moments) > 0 for moments in getattr(self, f"{side}_moments"))
+        if held <= self.rows and summed < 2:
             return
         keys = joined(getattr(self, f"{side}_folded"))
         if held > self.rows:
@@ -121,18 +130,16 @@ class CappedFeatureMetric(FeatureMetric):
             self._require_once(side, folded[:, 0])
             flat = joined(getattr(self, f"{side}_moments"))
             parts.append(BlockMoments.unpacked(flat, int(folded[0, 2])))
-        clips = len(folded)
         if with_rows and len(joined(getattr(self, f"{side}_keys"))):
             ids, rows, clusters = self._distinct(side)
             new = self._is_new(side, ids)
             labels = torch.where(clusters == 0, ids, clusters)  # 0: every row is its own cluster
             widths.add(rows.shape[1])
-            clips += int(new.sum())
             parts.append(BlockMoments.of(rows[new], labels[new]))
         if len(widths) > 1:
             raise DataError(f"the {side} set has features of different widths", seen=sorted(widths))
-        if clips < 2:
-            raise too_small(side, clips)
+        if not parts:
+            raise too_small(side, 0)
         return BlockMoments.merged(parts)
 
     def _require_once(self, side: Side, ids: Tensor) -> None:

@@ -5,12 +5,15 @@ done is taken out of the batch, so that the rest go on alone. The memory is appl
 form (their theorem 7.4, for inverses): a few matrix products instead of a loop over it.
 """
 
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
 from jaxtyping import Bool, Float, Int64
 from torch import Tensor
+
+logger = logging.getLogger(__name__)
 
 Evaluate = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
 """Maps parameters ``a n`` of the problems ``a`` to their values ``a`` and gradients ``a n``."""
@@ -36,6 +39,11 @@ class _Running:
     steps: Float[Tensor, "a m n"]
     turns: Float[Tensor, "a m n"]
 
+    @property
+    def steepest(self) -> Float[Tensor, " a"]:
+        """Largest entry of each problem's gradient, times its scale."""
+        return (self.slope * self.scale).abs().amax(dim=1)
+
     def keep(self, mask: Bool[Tensor, " a"]) -> None:
         """Drops problems."""
         if bool(mask.all()):
@@ -52,8 +60,12 @@ def minimise(
     *,
     tolerance: float = 1e-6,
     most: int = 500,
+    rough: bool = False,
 ) -> Float[Tensor, "h n"]:
     """Minimises smooth convex functions.
+
+    A problem that runs out of iterations, or that no step makes smaller, is left where it is. How
+    many were is logged as a warning, together with the largest gradient that is left.
 
     Args:
         evaluate: Called with parameters ``a n`` and the indices ``a`` of the problems they are of.
@@ -62,6 +74,7 @@ def minimise(
         tolerance: A problem is done when no entry of its gradient, times ``scale``, is larger;
             along directions of little variance, gradients are small long before the minimum.
         most: Iterations after which a problem is left as it is.
+        rough: Whether the end is only where another search starts, so that nothing is logged.
 
     Returns:
         The minimisers.
@@ -71,14 +84,32 @@ def minimise(
     value, slope = evaluate(start, who)
     memory = start.new_zeros(2, len(start), _MEMORY, start.shape[1])
     running = _Running(who, start.clone(), value, slope, scale, *memory)
+    left, stuck = running.steepest, 0
     for _ in range(most):
-        running.keep((running.slope * running.scale).abs().amax(dim=1) > tolerance)
+        running.keep(running.steepest > tolerance)
         if len(running.who) == 0:
             break
         moved = _advance(running, evaluate)
-        place[running.who] = running.place
+        place[running.who], left[running.who] = running.place, running.steepest
+        stuck += int((~moved).sum())
         running.keep(moved)
+    if not rough:
+        _tell(left, tolerance, stuck)
     return place
+
+
+def _tell(left: Float[Tensor, " h"], tolerance: float, stuck: int) -> None:
+    short = ~(left <= tolerance)  # also what is no number
+    if bool(short.any()):
+        logger.warning(
+            "%d of %d heads did not reach the tolerance of %.1e, %d of them since no step made "
+            "them better: the largest scaled gradient left is %.1e",
+            int(short.sum()),
+            len(left),
+            tolerance,
+            stuck,
+            float(left.max()),
+        )
 
 
 def _advance(running: _Running, evaluate: Evaluate) -> Bool[Tensor, " a"]:

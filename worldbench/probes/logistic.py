@@ -85,6 +85,8 @@ def fit_logistic(
         classes: How many there are.
         penalties: λ, above 0, in any order.
         tolerance: Largest entry of a gradient at the end, in float64 and scaled as the steps are.
+            A goal: heads that do not reach it are still returned, and a warning is logged that
+            tells how many and how far they are (:func:`worldbench.probes.lbfgs.minimise`).
             Features of little variance have small gradients long before the minimum: at
             scikit-learn's own 1e-4, unscaled, weak penalties can be points of accuracy away.
     """
@@ -126,7 +128,7 @@ def _path(
     for i in range(len(at)):
         start = _ahead(found, at, range(max(0, i - _POINTS), i), i)[None]
         one = replace(rough, decay=rough.decay[i : i + 1])
-        found[i] = minimise(one, start, scale[i : i + 1].float(), tolerance=near)[0]
+        found[i] = minimise(one, start, scale[i : i + 1].float(), tolerance=near, rough=True)[0]
     return found.double()
 
 

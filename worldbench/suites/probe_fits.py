@@ -12,7 +12,7 @@ from worldbench.adapter import Adapter, Encodes
 from worldbench.batches import clip_batches
 from worldbench.data.source import ClipSource
 from worldbench.errors import ContractError, DataError
-from worldbench.flops import count
+from worldbench.flops import Counted, count
 from worldbench.probes.attentive_fit import Schedule, Step, Tokens
 from worldbench.probes.changes import CONTROLS, Change
 from worldbench.probes.extraction import Extraction, Pooled
@@ -37,13 +37,12 @@ class Fits:
     Attributes:
         probes: The headline's first.
         grid: What was tried, and what a fold of the training split said of it.
-        gflops: Of encoding a clip at the chosen place, in 10⁹ floating-point operations of matrix
-            products, convolutions and attention.
+        cost: Operations of encoding one clip at the chosen place.
     """
 
     probes: tuple[Fitted, ...]
     grid: tuple[dict[str, object], ...]
-    gflops: float
+    cost: Counted
 
 
 @dataclass(frozen=True)
@@ -127,7 +126,7 @@ class Fitter:
         if suite.controls:
             found += self._controls(chosen.cell, chosen.settings, pooled)
         grid = tuple({"role": "grid", **row} for row in chosen.grid)
-        return Fits(tuple(found), grid, self.gflops(chosen.cell))
+        return Fits(tuple(found), grid, self.cost(chosen.cell))
 
     def _tokens(self, cell: FeatureCell, change: Change = "none") -> Tokens:
         return self.extraction.tokens(self.training.source, self.training.ids, cell, change)
@@ -198,24 +197,21 @@ class Fitter:
                 found.append(Fitted(probe, cell, change, factors, len(targets), told_as, scores))
         return found
 
-    def gflops(self, cell: FeatureCell) -> float:
+    def cost(self, cell: FeatureCell) -> Counted:
         """Counts what encoding one clip in a cell takes."""
         adapter, setting = self.extraction.adapter, self.extraction.setting
         (video,) = clip_batches(
             self.training.source, [list(self.training.ids[:1])], device=setting.device
         )
-        return counted_gflops(adapter, video, cell, setting.seed)
+        return counted(adapter, video, cell, setting.seed)
 
 
-def counted_gflops(adapter: Adapter, video: Tensor, cell: FeatureCell, seed: int = 0) -> float:
-    """Counts the matrix products, convolutions and attention of ``encode``, in 10⁹ per clip."""
+def counted(adapter: Adapter, video: Tensor, cell: FeatureCell, seed: int = 0) -> Counted:
+    """Counts the matrix products, convolutions and attention of ``encode``."""
     assert isinstance(adapter, Encodes)
-    found = count(
+    return count(
         lambda: adapter.encode(video.clone(), layer=cell.layer, noise=cell.noise, seed=seed)
     )
-    if found.uncounted:
-        logger.warning("%s: gflops are too low, %s", adapter.card.name, found.why_incomplete)
-    return found.flops / len(video) / 1e9
 
 
 def few_sets(suite: "Probe", items: Items) -> dict[tuple[float, int], list[int]]:

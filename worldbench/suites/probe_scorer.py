@@ -68,8 +68,7 @@ class ProbeScorer:
         fits = self.fits(adapter)
         rows: list[Row] = []
         for i, trial in enumerate(batch.trials):
-            gflops = fits.gflops * views[i]
-            same = {"trial": trial.id, "cluster": trial.cluster, "gflops": gflops}
+            same = {"trial": trial.id, "cluster": trial.cluster, **_cost(fits, views[i])}
             label = str(trial.factors["label"])
             rows += [same | self._row(f, s[i], label) for f, s in found]
             if trial.id == self.first:
@@ -167,3 +166,10 @@ class ProbeScorer:
                     place = {"role": "transfer", "data": self.transfer.info.name}
                     rows.append(row | place | {"scene": clips[0].cluster})
         return rows
+
+
+def _cost(fits: Fits, views: int) -> Row:
+    """Returns what encoding all views of a video takes, or why there is no such number."""
+    if fits.cost.uncounted:
+        return {"gflops": None, "uncounted": fits.cost.why_incomplete}
+    return {"gflops": fits.cost.flops / 1e9 * views}

@@ -149,13 +149,17 @@ def _grid(rows: Sequence[Row]) -> list[MetricResult]:
 
 
 def _compute(rows: Sequence[Row], probe: str) -> list[MetricResult]:
-    """Returns the operations per video, and the accuracy again, placed by them."""
+    """Returns the operations per video, and the accuracy again, placed by them.
+
+    Where some could not be counted there is no number: it would be too low by nobody knows what.
+    """
     if not rows:
         return []
+    common = {"name": "gflops", "unit": "GFLOP a video", "higher_is_better": False}
+    if rows[0]["gflops"] is None:
+        return [MetricResult(**common, status="skipped", reason=rows[0]["uncounted"])]
     gflops = round(float(rows[0]["gflops"]), 2)
-    cost = MetricResult(
-        name="gflops", value=gflops, n=len(rows), unit="GFLOP a video", higher_is_better=False
-    )
+    cost = MetricResult(**common, value=gflops, n=len(rows))
     return [cost, _top1(rows, {"probe": probe, "gflops": gflops})]
 
 

@@ -7,6 +7,8 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional
 
+from worldbench.flops import converting
+
 
 def resized(
     video: Float[Tensor, "b t 3 h w"], size: tuple[int, int]
@@ -24,7 +26,8 @@ def pictures(video: Float[Tensor, "t 3 h w"]) -> list[Any]:
     from PIL import Image
 
     pixels = (video.clamp(0, 1) * 255).round().to(torch.uint8).permute(0, 2, 3, 1)
-    return [Image.fromarray(frame) for frame in pixels.cpu().numpy()]
+    with converting():
+        return [Image.fromarray(frame) for frame in pixels.cpu().numpy()]
 
 
 def grey(size: tuple[int, int], value: int) -> Any:

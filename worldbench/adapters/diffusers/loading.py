@@ -11,6 +11,7 @@ import torch
 from worldbench.adapters.diffusers.description import Description
 from worldbench.adapters.diffusers.folder import PipelineFolder
 from worldbench.errors import DataError, EnvironmentFault
+from worldbench.flops import converting
 from worldbench.saved_models import SavedModel, load_saved
 
 _SAVED_AGAIN = "save or fetch the whole pipeline again"
@@ -68,6 +69,9 @@ def load_pipeline(
                 fix=_SAVED_AGAIN,
             ) from error
         pipe.set_progress_bar_config(disable=True)
+        if (processor := getattr(pipe, "feature_extractor", None)) is not None:
+            # It scales the colours of one picture, in NumPy.
+            processor.preprocess = converting()(processor.preprocess)
         if offload == "none":
             pipe.to(device)
         elif offload == "model":
