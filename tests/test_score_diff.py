@@ -52,6 +52,17 @@ def test_scores_that_move_are_told_with_their_direction(
     ]
 
 
+def test_a_control_that_should_have_a_value_is_neither_better_nor_worse(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    base, head = tmp_path / "base", tmp_path / "head"
+    contribute(base, measured(0.5, "both_possible_control"), measured(0.5, "visible_control"))
+    contribute(head, measured(0.95, "both_possible_control"), measured(0.95, "visible_control"))
+    lines = shown(base, head, capsys)
+    assert any(line.startswith("| changed |") and "`both_possible" in line for line in lines)
+    assert any(line.startswith("| better |") and "`visible" in line for line in lines)
+
+
 def test_another_revision_of_an_adapter_is_compared_with_the_old_one(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -85,6 +96,7 @@ def test_nothing_new_says_so(tmp_path: Path, capsys: pytest.CaptureFixture[str])
     assert cli.main(["diff", str(base), str(tmp_path / "nowhere")]) == 2
 
 
+COUNTS = dict.fromkeys(("added", "removed", "changed", "unchanged"), 0)
 HOSTILE = [
     "</td><script>alert(1)</script>",
     "@everyone see https://example.org and #1",
@@ -125,12 +137,53 @@ def test_a_long_diff_is_cut_to_what_a_comment_may_hold() -> None:
         ["rows", "counts"],
         {"rows": [], "counts": {"added": "<b>"}},
         {"rows": [{"kind": "<img>"}], "counts": {}},
-        {"rows": ["x"], "counts": dict.fromkeys(("added", "removed", "changed", "unchanged"), 0)},
+        {"rows": [], "counts": COUNTS | {"added": 10**3000}},
+        {"rows": [], "counts": COUNTS | {"added": -1}},
+        {"rows": [{"kind": ["worse"]}], "counts": COUNTS},
+        {"rows": [{"kind": {}}], "counts": COUNTS},
+        {"rows": [{"kind": "worse", "before": 1, "after": 10**400}], "counts": COUNTS},
+        {"rows": [{"kind": "worse", "before": -(10**400)}], "counts": COUNTS},
+        {"rows": ["x"], "counts": COUNTS},
     ],
 )
 def test_what_is_no_diff_gives_no_comment(diff: object) -> None:
-    with pytest.raises(ValueError, match=r"score diff|no count"):
+    with pytest.raises(ValueError, match=r"score diff|no count|no score"):
         score_comment.render(diff)
+
+
+def test_numbers_at_the_edge_give_a_line() -> None:
+    row = {"kind": "worse", "before": -(10**308), "after": 10**308}
+    line = score_comment.render({"rows": [row], "counts": COUNTS}).splitlines()[-1]
+    assert line.endswith("| -1e+308 | 1e+308 | +inf |")
+
+
+def test_a_comment_says_whose_claim_it_is() -> None:
+    diff = {"rows": [], "counts": COUNTS}
+    page = score_comment.render(diff, "a1" * 20)
+    assert page.splitlines()[0] == score_comment.MARKER
+    assert f"As the pull request's own run reports it, at `{'a1' * 20}`." in page
+    assert "own run" not in score_comment.render(diff)
+
+
+@pytest.mark.parametrize("head", ["", "main", "A" * 40, "a" * 39, "a" * 41, "a" * 40 + "\n"])
+def test_what_is_no_commit_gives_no_comment(head: str) -> None:
+    with pytest.raises(ValueError, match="no commit"):
+        score_comment.render({"rows": [], "counts": COUNTS}, head)
+
+
+@pytest.mark.parametrize(
+    "text", ["[" * 100_000, '{"rows": [], "counts": {"added": 1e5}}', "9" * 5000]
+)
+def test_a_hostile_file_ends_the_command(text: str, tmp_path: Path) -> None:
+    file = tmp_path / "diff.json"
+    file.write_text(text)
+    done = subprocess.run(
+        [sys.executable, "-I", "-S", score_comment.__file__, str(file), "a" * 40],
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 1
+    assert done.stdout == ""
 
 
 def test_the_comment_is_made_without_anything_installed(tmp_path: Path) -> None:

@@ -12,8 +12,10 @@ from tracked_runs import METRICS, a_record
 
 from worldbench import cli
 from worldbench import record as records
+from worldbench.remeasure import foreign_targets, remeasure
 from worldbench.schema import MetricResult, Record
 
+OURS = Path(__file__).parents[1] / "reports" / "records"
 Said = pytest.CaptureFixture[str]
 
 
@@ -45,6 +47,14 @@ def edit(path: Path, change: Callable[[dict], object]) -> None:
     path.write_text(json.dumps(content))
 
 
+def with_rows(path: Path, columns: dict[str, list]) -> None:
+    """Gives a record other rows, as somebody would who forges it well."""
+    rows = path.with_suffix(".parquet")
+    pq.write_table(pa.table(columns), rows)
+    sha256 = records.file_digest(rows)
+    edit(path, lambda content: content["provenance"].update(trials_sha256=sha256))
+
+
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
     return tmp_path / "records"
@@ -71,7 +81,7 @@ def test_a_record_as_a_run_writes_it_is_accepted(root: Path, mine: Path, capsys:
 
 
 def test_the_records_of_this_repository_are_accepted(capsys: Said) -> None:
-    accepted(capsys, Path(__file__).parents[1] / "reports" / "records")
+    accepted(capsys, OURS)
 
 
 def test_what_is_no_json_is_refused(root: Path, mine: Path, capsys: Said) -> None:
@@ -103,6 +113,37 @@ def test_a_place_that_the_body_does_not_say_is_refused(
 def test_an_edited_identity_is_refused(root: Path, mine: Path, capsys: Said) -> None:
     edit(mine, lambda content: content["body"]["suite"]["protocol"].update(horizon=4))
     assert "what it says of itself gives" in refused(capsys, root)
+
+
+@pytest.mark.parametrize("status", ["ok", "skipped"])
+def test_a_measured_record_of_no_known_revision_is_refused(
+    root: Path, mine: Path, status: str, capsys: Said
+) -> None:
+    card = records.read(mine).body.adapter.model_copy(update={"revision": records.UNRESOLVED})
+    path = records.record_path(root, card, "video_distance", "1", records.read(mine).body.key)
+    path.parent.mkdir(parents=True)
+    for suffix in (".json", ".parquet"):
+        mine.with_suffix(suffix).rename(path.with_suffix(suffix))
+    told = {"status": status, "reason": None if status == "ok" else "no reason"}
+    edit(path, lambda content: content["body"]["adapter"].update(revision=records.UNRESOLVED))
+    edit(path, lambda content: content["body"].update(told))
+    if status != "ok":
+        path.with_suffix(".parquet").unlink()
+        edit(path, lambda content: content["body"].update(trials=None, metrics=[]))
+    assert f"it is {status}, but does not say of what" in refused(capsys, root)
+    edit(path, lambda content: content["body"].update(status="failed", reason="no such file"))
+    if status != "ok":
+        accepted(capsys, root)
+
+
+def test_a_mean_that_its_rows_do_not_give_is_refused(root: Path, mine: Path, capsys: Said) -> None:
+    place = {"trial": ["a", "b"], "cluster": ["a", "b"], "role": ["rollout"] * 2}
+    with_rows(mine, {**place, "psnr": [21.0, 22.0]})
+    accepted(capsys, root)
+    with_rows(mine, {**place, "psnr": [20.0, 21.0]})
+    assert "psnr: recorded 21.5, its rows give 20.5" in refused(capsys, root)
+    with_rows(mine, {**place, "psnr": ["many", "more"]})
+    assert "psnr: its rows hold no numbers" in refused(capsys, root)
 
 
 def test_rows_that_are_missing_are_refused(root: Path, mine: Path, capsys: Said) -> None:
@@ -152,6 +193,22 @@ def test_a_file_that_belongs_to_no_record_is_refused(root: Path, mine: Path, cap
     assert said.count("it belongs to no record") == 2
 
 
+def test_a_file_far_from_every_record_is_refused(root: Path, mine: Path, capsys: Said) -> None:
+    (root / "tools").mkdir()
+    (root / "tools" / "run.sh").write_text("true")
+    (root / "mine" / "link.json").symlink_to(mine)
+    unfinished = mine.with_suffix(".parts")
+    unfinished.mkdir()
+    (unfinished / "00000000.parquet").write_bytes(b"x")
+    mine.with_suffix(".lock").write_bytes(b"")
+    said = refused(capsys, root)
+    for stranger in (root / "tools" / "run.sh", root / "mine" / "link.json", unfinished):
+        assert f"{stranger}: it belongs to no record" in said
+    assert said.count("it belongs to no record") == 3
+    mine.with_suffix(".lock").write_bytes(b"something")
+    assert refused(capsys, root).count("it belongs to no record") == 4
+
+
 def test_text_that_steers_a_terminal_is_refused_and_not_repeated(root: Path, capsys: Said) -> None:
     contribute(root, METRICS[0].model_copy(update={"reason": "\x1b[2J\u202egood"}))
     said = refused(capsys, root)
@@ -188,7 +245,61 @@ def test_a_new_question_replaces_nothing(
 def test_nothing_to_check_is_a_usage_error(tmp_path: Path, capsys: Said) -> None:
     assert cli.main(["validate", str(tmp_path)]) == 2
     assert cli.main(["validate", str(tmp_path / "nowhere")]) == 2
-    assert cli.main(["validate", str(tmp_path), "--limit", "0"]) == 2
+
+
+@pytest.mark.parametrize("words", [("--limit", "0"), ("--verify", "-1")])
+def test_a_number_out_of_range_is_a_usage_error(
+    root: Path, mine: Path, words: tuple[str, str], capsys: Said
+) -> None:
+    assert cli.main(["validate", str(root), *words]) == 2
+    assert words[0] in capsys.readouterr().err
+
+
+@pytest.mark.usefixtures("clean_process")
+def test_a_headline_with_factors_that_its_rows_do_not_give_is_refused(root: Path) -> None:
+    (source,) = (
+        path
+        for path in (OURS / "copy_last").glob("*/permanence@*/*.json")
+        if records.read(path).body.suite.data.name == "permanence_quick"
+    )
+    path = root / source.relative_to(OURS)
+    shutil.copytree(source.parent, path.parent)
+    assert remeasure([path], 0, 1).wrong == ()
+
+    def flatter(content: dict) -> None:
+        (headline,) = (m for m in content["body"]["metrics"] if m["headline"])
+        headline.update(value=0.99, low=0.95, high=1.0)
+
+    edit(path, flatter)
+    ((wrong, what),) = remeasure([path], 0, 1).wrong
+    assert wrong == path
+    assert "value: recorded 0.99, now 0.5" in what
+
+    shutil.copy(source, path)
+    rows = pq.read_table(path.with_suffix(".parquet")).to_pylist()
+    fewer = [row for row in rows if row["trial"] != rows[0]["trial"]]
+    with_rows(path, pa.Table.from_pylist(fewer).to_pydict())
+    ((_, what),) = remeasure([path], 0, 1).wrong
+    assert f"its rows are not of the trials asked: {rows[0]['trial']}" in what
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        {"adapter": {"_target_": "os.system", "command": "touch ran"}},
+        {"adapter": {"options": [{"_target_": "worldbench.record.os.system"}]}},
+        {"data": {"_target_": "worldbench.record.write_atomic"}},
+        {"data": {"_target_": ["os", "system"]}},
+        {"adapter": "${oc.decode:'{_target_: os.system}'}"},
+    ],
+)
+def test_a_record_that_would_run_something_else_is_refused_and_not_run(
+    root: Path, mine: Path, config: dict, capsys: Said
+) -> None:
+    edit(mine, lambda content: content["provenance"].update(config=config))
+    assert "it would run what is not installed with us" in refused(capsys, root, "--verify", 1)
+    assert foreign_targets({"_target_": "worldbench.adapters.still.CopyLast"}) == []
+    assert foreign_targets({"_target_": "worldbench_models.jepa.adapter.JEPAAdapter"}) == []
 
 
 @pytest.mark.usefixtures("clean_process")
@@ -199,6 +310,15 @@ def test_a_sample_is_measured_again(small_data: Path, tmp_path: Path, capsys: Sa
     assert cli.main(["run", *words, "adapter=copy_last", f"records={root}"]) == 0
     accepted(capsys, root, "--verify", 1)
     ((path, _),) = records.read_all(root)
+
+    told = path.read_text()
+    edit(path, lambda content: content["provenance"]["config"]["data"].update(root="/gone"))
+    assert cli.main(["validate", str(root), "--verify", "1"]) == 0
+    said = capsys.readouterr().out
+    assert f"{path}: could not be measured here: " in said
+    assert f"{path}: its metrics could not be checked here: " in said
+    assert "1 records checked: everything holds; 1 could not be measured here" in said
+    path.write_text(told)
 
     rows = pq.read_table(path.with_suffix(".parquet"))
     flattered = pa.array([None if v is None else v + 1.0 for v in rows["gflops"].to_pylist()])

@@ -64,10 +64,41 @@ def test_comments_are_made_by_the_main_branch_of_data_alone() -> None:
     assert job["permissions"] == {"actions": "read", **READ, "pull-requests": "write"}
     (checkout,) = step_using("score-comment.yml", "actions/checkout")
     assert checkout["ref"] == "${{ github.event.repository.default_branch }}"
-    scripts = " ".join(step.get("run", "") for step in steps(workflow))
-    assert "python3 worldbench/score_comment.py artifact/diff.json" in scripts
-    for word in ("pip", "make", "bash", "source", "eval"):
-        assert word not in scripts.split(), "nothing of the artifact may be run"
+    commands = [step["run"].splitlines() for step in steps(workflow) if "run" in step]
+    assert commands == [
+        [
+            'test "$(stat -c %s artifact/diff.json)" -le 5000000',
+            'python3 worldbench/score_comment.py artifact/diff.json "$HEAD_SHA" > comment.md',
+        ]
+    ], "nothing of the artifact may be run"
+    used = [step["uses"].split("@")[0] for step in steps(workflow) if "uses" in step]
+    assert used == [f"actions/{n}" for n in ("checkout", "download-artifact", "github-script")]
+    (script,) = (
+        step["with"]["script"] for step in steps(workflow) if "script" in step.get("with", {})
+    )
+    for word in ("artifact", "exec", "spawn", "eval", "import", "Function"):
+        assert word not in script
+    assert script.count("require(") == script.count('require("fs").readFileSync("comment.md"') == 1
+
+
+def test_a_comment_names_the_commit_of_the_event_and_not_of_the_artifact() -> None:
+    (env,) = (step["env"] for step in steps(read("score-comment.yml")) if "env" in step)
+    assert env == {"HEAD_SHA": "${{ github.event.workflow_run.head_sha }}"}
+
+
+def test_without_an_artifact_there_is_no_comment_and_no_failure() -> None:
+    _, download, *later = steps(read("score-comment.yml"))
+    assert download["continue-on-error"] is True
+    assert len(later) == 2
+    for step in later:
+        assert step["if"] == f"steps.{download['id']}.outcome == 'success'"
+
+
+def test_records_are_validated_before_anything_else_reads_them() -> None:
+    run = [step for step in steps(read("records.yml")) if "worldbench" in step.get("run", "")]
+    assert ["validate" in step["run"] for step in run] == [True, False]
+    assert "if" not in run[0]
+    assert run[1]["if"] == "always()", "what changes is told even of records that do not hold"
 
 
 def test_the_comment_waits_for_the_workflow_that_makes_its_artifact() -> None:

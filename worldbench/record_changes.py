@@ -6,9 +6,11 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from worldbench.agreement import ABSOLUTE, RELATIVE
+from worldbench.leaderboard.board import Column
+from worldbench.leaderboard.scales import target
 from worldbench.record import read_all
 from worldbench.schema import Body, MetricResult
-from worldbench.verify import ABSOLUTE, RELATIVE
 
 Named = dict[tuple[str, tuple[tuple[str, object], ...]], MetricResult]
 
@@ -54,11 +56,24 @@ def moved(before: Body, after: Body) -> list[Change]:
                 kind = "added" if a is None else "removed" if b is None else "status"
                 found.append(_change(kind, after, (b or a), *told))
         elif not agree(a.value, b.value):
-            better = (b.value > a.value) == b.higher_is_better
-            found.append(_change("better" if better else "worse", after, b, a.value, b.value))
+            found.append(_change(_direction(b, a.value, b.value), after, b, a.value, b.value))
     if before.status != after.status:
         found.insert(0, _change("status", after, None, before.status, after.status))
     return found
+
+
+def _direction(metric: MetricResult, before: float, after: float) -> str:
+    column = Column(
+        metric.name,
+        metric.label,
+        metric.factors,
+        metric.unit,
+        metric.higher_is_better,
+        metric.headline,
+    )
+    if target(column) is not None:
+        return "changed"  # a control has a value that it should have, and no better one
+    return "better" if (after > before) == metric.higher_is_better else "worse"
 
 
 def diff(base: Path, head: Path) -> dict[str, Any]:

@@ -1,13 +1,14 @@
 """Markdown of a score diff. Standard library only, and its input is trusted in nothing.
 
 A pull request's own job writes the diff as JSON; the comment is made of it where comments may be
-written, by this file as it stands on the main branch (`python -m worldbench.score_comment FILE`).
+written, by this file as it stands on the main branch (`python score_comment.py FILE COMMIT`).
 Whatever the JSON says, the comment is a table of numbers and of texts in code spans: no links, no
 mentions, no HTML, no images.
 """
 
 import json
 import math
+import re
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -30,25 +31,39 @@ KINDS = {
 """What became of a score, in the order of the table."""
 
 _LONGEST = 120
+_MOST = 10**9
+"""Records, and far more than there will be."""
+_COMMIT = re.compile("[0-9a-f]{40}")
 _HEADS = ("", "adapter", "suite", "data", "metric", "before", "after", "change")
 
 
-def render(diff: object) -> str:
+def render(diff: object, head: str | None = None) -> str:
     """Returns the comment.
 
     Args:
         diff: ``rows`` (``kind``, ``adapter``, ``suite``, ``data``, ``metric``, ``before``,
             ``after``) and ``counts`` of records by what became of them.
+        head: The commit whose own run says so, where whoever wrote the commit also wrote what was
+            run; None where the reader ran it.
 
     Raises:
-        ValueError: If it has another form.
+        ValueError: If one of them has another form.
     """
+    if head is not None and not _COMMIT.fullmatch(head):
+        raise ValueError(f"no commit: {head[:80]!r}")
     parts = (diff.get("rows"), diff.get("counts")) if isinstance(diff, Mapping) else (None, None)
     rows, counts = parts
     if not isinstance(rows, list) or not isinstance(counts, Mapping):
         raise ValueError("a score diff has rows and counts")
     told = ", ".join(f"{_count(counts.get(kind))} {kind}" for kind in _COUNTED)
-    lines = [MARKER, "### Scores", "", f"Records: {told}."]
+    lines = [MARKER, "### Scores", ""]
+    if head is not None:
+        lines += [
+            f"As the pull request's own run reports it, at `{head}`. Nothing of it was measured "
+            "outside of that run.",
+            "",
+        ]
+    lines.append(f"Records: {told}.")
     if rows:
         lines += ["", _line(_HEADS), _line(["---"] * len(_HEADS))]
     size, shown = sum(map(len, lines)), 0
@@ -82,16 +97,17 @@ def _row(row: Mapping[str, Any]) -> str:
     before, after = row.get("before"), row.get("after")
     change = "–"
     if _is_number(before) and _is_number(after):
-        change = f"{after - before:+.4g}"
+        change = f"{float(after) - float(before):+.4g}"
     cells = [KINDS[row["kind"]], *(inert(row.get(name, "")) for name in _HEADS[1:5])]
     return _line([*cells, _value(before), _value(after), change])
 
 
 def _place(row: object) -> tuple[int, list[str]]:
-    if not isinstance(row, Mapping) or row.get("kind") not in KINDS:
+    kind = row.get("kind") if isinstance(row, Mapping) else None
+    if not isinstance(row, Mapping) or not isinstance(kind, str) or kind not in KINDS:
         raise ValueError(f"no row of a score diff: {str(row)[:80]!r}")
     names = [str(row.get(name, "")) for name in _HEADS[1:5]]
-    return list(KINDS).index(row["kind"]), names
+    return list(KINDS).index(kind), names
 
 
 def _value(value: object) -> str:
@@ -99,11 +115,16 @@ def _value(value: object) -> str:
 
 
 def _is_number(value: object) -> TypeGuard[float]:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    if not isinstance(value, int | float) or isinstance(value, bool):
+        return False
+    try:
+        return math.isfinite(value)
+    except OverflowError:
+        raise ValueError("no score: a whole number of more than 308 digits") from None
 
 
 def _count(value: object) -> int:
-    if not isinstance(value, int) or isinstance(value, bool) or value < 0:
+    if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value <= _MOST:
         raise ValueError(f"no count: {str(value)[:80]!r}")
     return value
 
@@ -113,4 +134,8 @@ def _line(cells: Sequence[str]) -> str:
 
 
 if __name__ == "__main__":
-    print(render(json.loads(Path(sys.argv[1]).read_text(encoding="utf-8"))), end="")
+    try:
+        told = json.loads(Path(sys.argv[1]).read_text(encoding="utf-8"))
+        print(render(told, *sys.argv[2:3]), end="")
+    except RecursionError:
+        sys.exit("a score diff is not nested")

@@ -1,21 +1,23 @@
 """What must hold of records that somebody contributes, before anybody believes a number in them.
 
 Form, place and identity are checked for every record; what a record says of another one that it
-replaces, if there is one; and whether a sample gives the same numbers again.
+replaces, if there is one; and that means are those of the rows. What has to be run for is in
+:mod:`worldbench.remeasure`.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from worldbench import record as records
+from worldbench.agreement import means_apart
 from worldbench.errors import UsageError, WorldbenchError
 from worldbench.record_changes import moved
-from worldbench.schema import Body, Record, digest
+from worldbench.schema import Body, Record
 
-_BESIDE = (".json", ".parquet", ".lock")
-"""Suffixes that belong into a folder of records; locks are left by runs."""
+_UNFINISHED = ".parts"
+"""Suffix of the folders of runs that were cut short."""
 
 _COLUMNS = ("trial", "cluster", "role")
 
@@ -64,12 +66,15 @@ def found_in(paths: Sequence[Path]) -> list[Path]:
     return list(dict.fromkeys(found))
 
 
-def problems(paths: Iterable[Path], baseline: Path | None = None) -> list[Problem]:
+def problems(
+    paths: Iterable[Path], baseline: Path | None = None, roots: Sequence[Path] = ()
+) -> list[Problem]:
     """Checks records without running anything.
 
     Args:
         paths: Record files.
         baseline: Folder of the records that they will stand among or replace.
+        roots: Folders in which nothing else may lie; besides those of the records themselves.
     """
     found: list[Problem] = []
     read: dict[Path, Record] = {}
@@ -84,7 +89,7 @@ def problems(paths: Iterable[Path], baseline: Path | None = None) -> list[Proble
             said += _against(path, record.body, baseline)
         found += [Problem(path, what) for what in said]
     found += _twice(read)
-    found += _strangers(read)
+    found += _strangers(read, roots)
     return sorted(found, key=lambda problem: (str(problem.path), problem.what))
 
 
@@ -99,31 +104,6 @@ def new_among(paths: Iterable[Path], baseline: Path) -> list[Path]:
     return found
 
 
-def rerun(paths: Sequence[Path], count: int, limit: int, seed: str = "") -> list[Problem]:
-    """Runs some trials of some records again.
-
-    Args:
-        paths: Record files that have no other problem.
-        count: How many of the measured ones; chosen by a hash.
-        limit: Trials of each.
-        seed: Goes into the hash, so that who contributes cannot know which are chosen.
-    """
-    from worldbench.verify import verify
-
-    measured = [path for path in paths if records.read(path).body.status == "ok"]
-    chosen = sorted(measured, key=lambda path: digest([seed, path.name]))[:count]
-    found = []
-    for path in chosen:
-        try:
-            outcome = verify(path, limit=limit)
-        except WorldbenchError as error:
-            found.append(Problem(path, f"cannot be run again: {error.one_line}"))
-            continue
-        if not outcome.agrees:
-            found.append(Problem(path, " ".join(outcome.report.split())))
-    return found
-
-
 def _place(root: Path, body: Body) -> Path:
     suite = body.suite
     return records.record_path(root, body.adapter, suite.name, suite.version, body.key)
@@ -134,6 +114,8 @@ def _identity(path: Path, body: Body) -> list[str]:
     if path.resolve().parts[-len(place.parts) :] != place.parts:
         said.append(f"it should stand at {place}")
     if records.UNRESOLVED in (body.adapter.revision, suite.version, suite.data.digest):
+        if body.status != "failed":
+            said.append(f"it is {body.status}, but does not say of what: {records.UNRESOLVED}")
         return said  # a cell that failed before its question was known has a key of its own
     key = records.record_key(
         body.adapter.revision,
@@ -179,11 +161,14 @@ def _rows(path: Path, record: Record) -> list[str]:
     from pyarrow import parquet as pq
 
     try:
-        names = pq.read_schema(rows).names
+        table = pq.read_table(rows)
     except (ArrowException, OSError):
         return ["its rows are no Parquet file"]
-    missing = [name for name in _COLUMNS if name not in names]
-    return [f"its rows have no column {name}" for name in missing]
+    missing = [name for name in _COLUMNS if name not in table.column_names]
+    if missing:
+        return [f"its rows have no column {name}" for name in missing]
+    apart, _ = means_apart(body, table.to_pylist())
+    return [line.strip() for line in apart]
 
 
 def _against(path: Path, body: Body, baseline: Path) -> list[str]:
@@ -214,17 +199,30 @@ def _twice(read: dict[Path, Record]) -> list[Problem]:
     return found
 
 
-def _strangers(read: dict[Path, Record]) -> list[Problem]:
-    """Finds files beside records that belong to none of them."""
-    found = []
-    for folder in dict.fromkeys(path.parent for path in read):
-        owners = {path.stem for path in folder.glob("*.json")}
-        for file in folder.iterdir():
-            if file.suffix not in _BESIDE or (
-                file.suffix == ".parquet" and file.stem not in owners
-            ):
-                found.append(Problem(file, "it belongs to no record"))
-    return found
+def _strangers(read: Iterable[Path], roots: Iterable[Path]) -> list[Problem]:
+    """Finds files that belong to no record, and what runs have not finished."""
+    folders = [root for root in roots if root.is_dir()]
+    alone = (path.parent for path in read if not any(f in path.parents for f in folders))
+    files = [file for folder in folders for file in _below(folder)]
+    files += [file for folder in dict.fromkeys(alone) for file in folder.iterdir()]
+    files = list(dict.fromkeys(files))
+    return [Problem(file, "it belongs to no record") for file in files if not _belongs(file)]
+
+
+def _below(root: Path) -> Iterator[Path]:
+    for path in sorted(root.iterdir()):
+        if path.is_dir() and not path.is_symlink() and path.suffix != _UNFINISHED:
+            yield from _below(path)
+        else:
+            yield path
+
+
+def _belongs(file: Path) -> bool:
+    if file.is_symlink() or not file.is_file():
+        return False
+    if file.suffix == ".parquet":
+        return file.with_suffix(".json").is_file()
+    return file.suffix == ".json" or (file.suffix == ".lock" and not file.stat().st_size)
 
 
 def _printable(value: Any) -> bool:

@@ -1,17 +1,15 @@
 """``worldbench verify``: run a record again and compare. Numbers are checked, not believed."""
 
-import math
 import tempfile
-from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from omegaconf import DictConfig, OmegaConf
 
 from worldbench import record as records
 from worldbench.adapter import Replays
-from worldbench.cell import Cell
+from worldbench.agreement import Outcome, compare_metrics, compare_rows, means_apart, outcome
+from worldbench.cell import Cell, Question
 from worldbench.compose import explained, register_search_path
 from worldbench.errors import RecordError, UsageError
 from worldbench.evaluate import evaluate, score_trials
@@ -21,29 +19,11 @@ from worldbench.redaction import REDACTED
 from worldbench.registry import GROUPS
 from worldbench.run import answerer, ask
 from worldbench.schema import Body, Record
-from worldbench.suite import Fits
+from worldbench.suite import Fits, Suite
 from worldbench.tracking import NoTracker
 
-RELATIVE = 5e-3
-ABSOLUTE = 1e-4
-"""Two machines agree when |a − b| ≤ ABSOLUTE + RELATIVE·|a|.
-
-Decoders, convolutions and encoders round differently between CPUs and releases; on one machine the
-numbers are equal to the last bit.
-"""
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """What a verification found.
-
-    Attributes:
-        agrees: Whether everything compared agrees.
-        report: Lines for the user.
-    """
-
-    agrees: bool
-    report: str
+_ADDED = ("reference", "confusion")
+"""Roles of the rows that a suite adds when it summarises; no trial answered them."""
 
 
 def verify(path: Path, overrides: Sequence[str] = (), limit: int | None = None) -> Outcome:
@@ -52,8 +32,8 @@ def verify(path: Path, overrides: Sequence[str] = (), limit: int | None = None) 
     Args:
         path: The record.
         overrides: What moved since, e.g. ``data.root=DIR``.
-        limit: Run only so many trials, spread evenly, and compare their rows; all trials and all
-            metrics if None.
+        limit: Run only so many trials, spread evenly, and compare their rows, and all metrics with
+            what the suite makes of the record's own rows; run all trials if None.
 
     Returns:
         The outcome, with the largest deviation or the list of what differs.
@@ -62,6 +42,40 @@ def verify(path: Path, overrides: Sequence[str] = (), limit: int | None = None) 
         RecordError: If the record cannot be read, did not succeed, or its rows were altered.
         WorldbenchError: If the run fails.
     """
+    record, rows = _measured(path)
+    config = _configuration(record, overrides)
+    with tempfile.TemporaryDirectory(prefix="worldbench-verify-") as folder:
+        cell = answerer(config, ask(config), Path(folder))
+        differences = _identity(record.body, cell)
+        if differences:
+            return _another_question(differences)
+        if limit is not None:
+            some = compare_rows(rows, _score_some(cell, limit), _slack(cell.suite))
+            whole = _summary(record.body, rows, cell)
+            agrees = some.agrees and whole.agrees
+            return Outcome(agrees, f"{some.report}\n{whole.report}", whole.unchecked)
+        watch = Stopwatch(cell.setting.device, ["worldbench", "verify"], {})
+        again = evaluate(cell, tracker=NoTracker(), watch=watch)
+    return compare_metrics(record.body.metrics, again.body.metrics, _slack(cell.suite) or {})
+
+
+def verify_summary(path: Path) -> Outcome:
+    """Compares a record's metrics with what its suite makes of its rows. Asks no model.
+
+    Args:
+        path: The record.
+
+    Raises:
+        RecordError: If the record cannot be read, did not succeed, or its rows were altered.
+        WorldbenchError: If its suite or data cannot be made here.
+    """
+    record, rows = _measured(path)
+    question = ask(_configuration(record, ()))
+    differences = _other_question(record.body, question)
+    return _another_question(differences) if differences else _summary(record.body, rows, question)
+
+
+def _measured(path: Path) -> tuple[Record, list[Row]]:
     record = records.read(path)
     if record.body.status != "ok":
         raise RecordError(
@@ -69,20 +83,7 @@ def verify(path: Path, overrides: Sequence[str] = (), limit: int | None = None) 
             seen=f"{record.body.status}: {record.body.reason}",
             fix="run the cell again",
         )
-    rows = _stored_rows(path, record)
-    config = _configuration(record, overrides)
-    with tempfile.TemporaryDirectory(prefix="worldbench-verify-") as folder:
-        cell = answerer(config, ask(config), Path(folder))
-        differences = _identity(record.body, cell)
-        if differences:
-            return Outcome(False, "\n".join(["another question was asked:", *differences]))
-        if limit is not None:
-            some = _compare_rows(rows, _score_some(cell, limit))
-            return _with_means(some, record.body, rows)
-        watch = Stopwatch(cell.setting.device, ["worldbench", "verify"], {})
-        again = evaluate(cell, tracker=NoTracker(), watch=watch)
-    slack = cell.suite.slack if isinstance(cell.suite, Fits) else {}
-    return _compare_metrics(record.body, again.body, slack)
+    return record, _stored_rows(path, record)
 
 
 def _stored_rows(path: Path, record: Record) -> list[Row]:
@@ -139,16 +140,35 @@ def _hidden(config: Mapping[str, object], prefix: str = "") -> set[str]:
     return names
 
 
+def _another_question(differences: Sequence[str]) -> Outcome:
+    return Outcome(False, "\n".join(["another question was asked:", *differences]))
+
+
 def _identity(body: Body, cell: Cell) -> list[str]:
     """Lists in what the cell differs from the recorded one, apart from its scores."""
-    pairs = {
-        "adapter revision": (body.adapter.revision, cell.adapter.card.revision),
-        "suite version": (body.suite.version, cell.suite.version),
-        "metric versions": (body.suite.metric_versions, cell.info.metric_versions),
-        "data digest": (body.suite.data.digest, cell.info.data.digest),
-        "protocol": (body.suite.protocol, cell.info.protocol),
-    }
+    pairs = {"adapter revision": (body.adapter.revision, cell.adapter.card.revision)}
+    return [*_unequal(pairs), *_other_question(body, cell)]
+
+
+def _other_question(body: Body, question: Question) -> list[str]:
+    told, now = body.suite, question.info
+    return _unequal(
+        {
+            "suite version": (told.version, now.version),
+            "metric versions": (told.metric_versions, now.metric_versions),
+            "data digest": (told.data.digest, now.data.digest),
+            "protocol": (told.protocol, now.protocol),
+        }
+    )
+
+
+def _unequal(pairs: Mapping[str, tuple[object, object]]) -> list[str]:
     return [f"  {name}: recorded {a}, now {b}" for name, (a, b) in pairs.items() if a != b]
+
+
+def _slack(suite: Suite) -> Mapping[str, float] | None:
+    """Returns by how much scores may differ because heads were fitted; None if none were."""
+    return suite.slack if isinstance(suite, Fits) else None
 
 
 def _score_some(cell: Cell, limit: int) -> list[Row]:
@@ -160,84 +180,33 @@ def _score_some(cell: Cell, limit: int) -> list[Row]:
     return score_trials(cell, range(0, len(cell.trials), step)[:limit])
 
 
-def _compare_rows(stored: Sequence[Row], again: Sequence[Row]) -> Outcome:
-    known = _numbered(row for row in stored if row["role"] != "reference")
-    deviations, lines = [0.0], []
-    for place, row in _numbered(again).items():
-        before = known.get(place)
-        if before is None:
-            lines.append(f"  {row['trial']} row {place[1]}: not in the record")
-            continue
-        for name, value in before.items():
-            if isinstance(value, float) and isinstance(now := row.get(name), float):
-                deviations.append(_deviation(value, now))
-                if deviations[-1] > 1:
-                    lines.append(f"  {row['trial']} {name}: recorded {value:.6g}, now {now:.6g}")
-    return _outcome(lines, deviations, f"{len(again)} rows")
+def _summary(body: Body, rows: Sequence[Row], question: Question) -> Outcome:
+    """Compares a record's metrics with what its suite makes of the rows that it keeps."""
+    from worldbench.suites.video_distance import VideoDistance
+
+    scored = [row for row in rows if row["role"] not in _ADDED]
+    asked = {trial.id for trial in question.trials}
+    if odd := {str(row["trial"]) for row in scored} ^ asked:
+        return Outcome(False, f"does not verify: its rows are not of the trials asked: {min(odd)}")
+    suite: object = question.suite
+    if isinstance(suite, VideoDistance):
+        # Distances need the features of all rollouts, which no record keeps.
+        return _of_means(body, rows)
+    scorer = question.suite.scorer(question.data, question.setting)
+    try:
+        made = scorer.summarise(scored).metrics
+    except Exception as error:  # rows are foreign: whatever they break, they are not the suite's
+        told = f"{type(error).__name__}: {error}"
+        return Outcome(False, f"does not verify: its suite makes no metrics of its rows: {told}")
+    found = compare_metrics(body.metrics, made, {})
+    return Outcome(found.agrees, f"of its own rows: {found.report}")
 
 
-def _numbered(rows: Iterable[Row]) -> dict[tuple[str, int], Row]:
-    """Returns rows by trial and place within it: a suite gives a trial's rows in a fixed order."""
-    counts: Counter[str] = Counter()
-    found = {}
-    for row in rows:
-        trial = str(row["trial"])
-        found[trial, counts[trial]] = row
-        counts[trial] += 1
-    return found
-
-
-def _with_means(sample: Outcome, body: Body, rows: Sequence[Row]) -> Outcome:
-    """Adds to a sample's outcome whether the record's means are those of its rows.
-
-    Distances are not means of rows: only a full verification checks them, and the report says so.
-    """
-    lines, unchecked = [], []
-    for metric in body.metrics:
-        if metric.value is None or set(metric.factors) - {"extractor"}:
-            continue
-        values = [row[metric.name] for row in rows if row.get(metric.name) is not None]
-        if not values:
-            unchecked.append(metric.label)
-        elif _deviation(metric.value, mean := math.fsum(values) / len(values)) > 1:
-            lines.append(f"  {metric.label}: recorded {metric.value:.6g}, its rows give {mean:.6g}")
-    said = [sample.report, *lines]
+def _of_means(body: Body, rows: Sequence[Row]) -> Outcome:
+    lines, unchecked = means_apart(body, rows)
+    count = sum(metric.value is not None for metric in body.metrics) - len(unchecked)
+    found = outcome(lines, [0.0], f"{count} metrics of its own rows")
+    said = [found.report]
     if unchecked:
         said.append(f"not checked without all trials: {', '.join(unchecked)}")
-    return Outcome(sample.agrees and not lines, "\n".join(said))
-
-
-def _compare_metrics(body: Body, again: Body, slack: Mapping[str, float]) -> Outcome:
-    deviations, lines = [0.0], []
-    now = {(m.name, str(sorted(m.factors.items()))): m for m in again.metrics}
-    for metric in body.metrics:
-        other = now.pop((metric.name, str(sorted(metric.factors.items()))), None)
-        if other is None or other.status != metric.status:
-            lines.append(
-                f"  {metric.label}: recorded {metric.status}, now {other and other.status}"
-            )
-            continue
-        for part in ("value", "low", "high"):
-            a, b = getattr(metric, part), getattr(other, part)
-            if a is None or b is None:
-                if a is not b:
-                    lines.append(f"  {metric.label} {part}: recorded {a}, now {b}")
-                continue
-            deviations.append(_deviation(a, b, slack.get(metric.name, 0.0)))
-            if deviations[-1] > 1:
-                lines.append(f"  {metric.label} {part}: recorded {a:.6g}, now {b:.6g}")
-    lines += [f"  {m.label}: not in the record" for m in now.values()]
-    return _outcome(lines, deviations, f"{len(body.metrics)} metrics")
-
-
-def _deviation(a: float, b: float, slack: float = 0.0) -> float:
-    """Returns |a − b| in units of what is allowed; NaN counts as infinitely far."""
-    deviation = abs(a - b) / (ABSOLUTE + RELATIVE * abs(a) + slack)
-    return math.inf if math.isnan(deviation) else deviation
-
-
-def _outcome(lines: list[str], deviations: Sequence[float], compared: str) -> Outcome:
-    if lines:
-        return Outcome(False, "\n".join([f"does not verify ({compared} compared):", *lines]))
-    worst = max(deviations)
-    return Outcome(True, f"verified: {compared} agree (largest deviation {worst:.2g} of allowed)")
+    return Outcome(found.agrees, "\n".join(said), tuple(unchecked))

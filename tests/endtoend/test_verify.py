@@ -9,6 +9,7 @@ import pytest
 from small_bench import Bench, Clips
 
 from worldbench import cli
+from worldbench.agreement import compare_rows
 from worldbench.data.video import encode
 from worldbench.parts import table_bytes
 
@@ -44,7 +45,28 @@ def test_a_record_verifies(record: Path, capsys: pytest.CaptureFixture[str]) -> 
 
 def test_a_few_trials_of_a_record_verify(record: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["verify", str(record), "--limit", "3"]) == 0
-    assert "verified: 3 rows agree" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "verified: 3 rows agree" in said
+    (line,) = (line for line in said.splitlines() if line.startswith("not checked"))
+    assert "frechet[" in line
+    assert "psnr {frame=last}" in line
+
+
+def test_a_fitted_answer_may_flip_and_a_share_of_them_beyond_the_slack_may_not() -> None:
+    stored = [{"trial": str(i), "role": "rollout", "correct": 1.0, "cost": 2.0} for i in range(200)]
+
+    def flipped(count: int, **other: float) -> list[dict]:
+        return [
+            row | ({"correct": 0.0} | other if i < count else {}) for i, row in enumerate(stored)
+        ]
+
+    slack = {"top1": 0.02, "cost": 0.0}
+    assert compare_rows(stored, flipped(4), slack).agrees
+    assert not compare_rows(stored, flipped(5), slack).agrees
+    assert compare_rows(stored, flipped(1)[:3], slack).agrees
+    assert not compare_rows(stored, flipped(2)[:3], slack).agrees
+    assert not compare_rows(stored, flipped(1, cost=2.1), slack).agrees
+    assert not compare_rows(stored, flipped(1)[:3]).agrees, "of what nothing was fitted for"
 
 
 def test_an_altered_value_does_not_verify(record: Path, capsys: pytest.CaptureFixture[str]) -> None:
