@@ -397,7 +397,7 @@ def test_names_of_worlds_are_told_with_the_nearest(tmp_path: Path, capsys: Said)
 def test_a_name_like_no_other_still_gets_the_list(command: str, capsys: Said) -> None:
     said = fails(capsys, 2, command, "adapter=zzz")
     assert "did you mean" not in said
-    assert "context_mean, copy_last, dit, dit_random, jepa, jepa_random, linear_flow" in said
+    assert "context_mean, copy_last, diffusers, dit, dit_random, jepa, jepa_random" in said
 
 
 def test_show_and_list_know_their_names(capsys: Said) -> None:
