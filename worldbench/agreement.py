@@ -104,17 +104,12 @@ def means_apart(body: Body, rows: Sequence[Row]) -> tuple[list[str], list[str]]:
             continue
         values = [row[metric.name] for row in rows if row.get(metric.name) is not None]
         if set(metric.factors) - {"extractor"} or not values:
-            unchecked.append(metric.label + _factors(metric))
+            unchecked.append(metric.described)
         elif not all(isinstance(value, int | float) for value in values):
             lines.append(f"  {metric.label}: its rows hold no numbers")
-        elif _deviation(metric.value, mean := sum(map(float, values)) / len(values)) > 1:
+        elif not agree(metric.value, mean := sum(map(float, values)) / len(values)):
             lines.append(f"  {metric.label}: recorded {metric.value:.6g}, its rows give {mean:.6g}")
     return lines, list(dict.fromkeys(unchecked))
-
-
-def _factors(metric: MetricResult) -> str:
-    inner = ", ".join(f"{k}={v}" for k, v in sorted(metric.factors.items()) if k != "extractor")
-    return f" {{{inner}}}" if inner else ""
 
 
 def compare_metrics(
@@ -128,9 +123,9 @@ def compare_metrics(
         slack: By how much more than rounding a metric may differ, by its name.
     """
     deviations, lines = [0.0], []
-    now = {(m.name, str(sorted(m.factors.items()))): m for m in again}
+    now = {m.identity: m for m in again}
     for metric in told:
-        other = now.pop((metric.name, str(sorted(metric.factors.items()))), None)
+        other = now.pop(metric.identity, None)
         if other is None or other.status != metric.status:
             lines.append(
                 f"  {metric.label}: recorded {metric.status}, now {other and other.status}"
@@ -150,6 +145,11 @@ def compare_metrics(
                 lines.append(f"  {metric.label} {part}: recorded {a:.6g}, now {b:.6g}")
     lines += [f"  {m.label}: not in the record" for m in now.values()]
     return outcome(lines, deviations, f"{len(told)} metrics")
+
+
+def agree(a: float, b: float) -> bool:
+    """Says whether two values differ by no more than machines do."""
+    return _deviation(a, b) <= 1
 
 
 def _deviation(a: float, b: float, slack: float = 0.0) -> float:

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from jaxtyping import Float, UInt8
 from torch import Tensor
+from torch.nn.functional import interpolate
 
 
 @runtime_checkable
@@ -63,6 +64,17 @@ def clip_batches(
 def to_video(pixels: UInt8[Tensor, "b t h w 3"]) -> Float[Tensor, "b t 3 h w"]:
     """Converts decoded pixels to the boundary's format: float32 in [0, 1], channels third."""
     return pixels.permute(0, 1, 4, 2, 3).float().div_(255)
+
+
+def resized(
+    video: Float[Tensor, "b t 3 h w"], size: tuple[int, int]
+) -> Float[Tensor, "b t 3 h2 w2"]:
+    """Returns clips of another size: bilinear, antialiased, the aspect ratio not kept."""
+    if (video.shape[-2], video.shape[-1]) == size:
+        return video
+    frames = interpolate(video.flatten(0, 1), size, mode="bilinear", antialias=True)
+    # Weights sum to 1 but for rounding.
+    return frames.clamp(0, 1).reshape(*video.shape[:3], *size)
 
 
 def to_pixels(video: Float[Tensor, "t 3 h w"]) -> UInt8[np.ndarray, "t h w 3"]:

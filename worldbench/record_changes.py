@@ -1,12 +1,12 @@
 """What became of the scores between two folders of records."""
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from worldbench.agreement import ABSOLUTE, RELATIVE
+from worldbench.agreement import agree
 from worldbench.leaderboard.board import Column
 from worldbench.leaderboard.scales import target
 from worldbench.record import read_all
@@ -37,11 +37,6 @@ class Change:
     metric: str
     before: float | str | None
     after: float | str | None
-
-
-def agree(before: float, after: float) -> bool:
-    """Says whether two values differ by no more than machines do (as ``worldbench verify``)."""
-    return abs(before - after) <= ABSOLUTE + RELATIVE * abs(before)
 
 
 def moved(before: Body, after: Body) -> list[Change]:
@@ -141,7 +136,7 @@ def _whole(kind: str, body: Body) -> list[Change]:
 
 
 def _named(body: Body) -> Named:
-    return {(m.name, tuple(sorted(m.factors.items()))): m for m in body.metrics}
+    return {metric.identity: metric for metric in body.metrics}
 
 
 def _told(metric: MetricResult | None) -> float | str | None:
@@ -158,11 +153,6 @@ def _change(
     after: float | str | None,
 ) -> Change:
     suite = f"{body.suite.name}@{body.suite.version}"
-    named = "" if metric is None else metric.label + _factors(metric.factors)
+    named = "" if metric is None else metric.described
     data = body.suite.data.name
     return Change(kind, body.adapter.name, suite, data, named, before, after)
-
-
-def _factors(factors: Mapping[str, object]) -> str:
-    inner = ", ".join(f"{k}={v}" for k, v in sorted(factors.items()) if k != "extractor")
-    return f" {{{inner}}}" if inner else ""

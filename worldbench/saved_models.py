@@ -100,6 +100,25 @@ def _refuse_pickles(kind: str, folder: Path, accepted: str) -> None:
         )
 
 
+def open_weights(file: Path) -> Any:
+    """Opens a safetensors file to read names, shapes and single weights of it; a context manager.
+
+    Raises:
+        DataError: If it is damaged or cannot be read.
+    """
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        return safe_open(file, framework="pt")
+    except (SafetensorError, OSError) as error:
+        raise DataError(
+            f"cannot read the weights {file}",
+            seen=error,
+            accepted="a whole safetensors file",
+            fix="save or fetch it again",
+        ) from error
+
+
 def load_saved(
     saved: SavedModel,
     name: str,

@@ -138,6 +138,18 @@ class MetricResult(_Frozen):
         extractor = self.factors.get("extractor")
         return f"{self.name}[{extractor}]" if extractor else self.name
 
+    @property
+    def described(self) -> str:
+        """The label with the factors that it does not tell: ``top1 {probe=knn}``."""
+        told = sorted((k, v) for k, v in self.factors.items() if k != "extractor")
+        inner = ", ".join(f"{name}={value}" for name, value in told)
+        return f"{self.label} {{{inner}}}" if inner else self.label
+
+    @property
+    def identity(self) -> tuple[str, tuple[tuple[str, Scalar], ...]]:
+        """Which score of a record it is: its name and factors."""
+        return self.name, tuple(sorted(self.factors.items()))
+
 
 class Exclusion(_Frozen):
     """An input that was left out of a run, and why."""

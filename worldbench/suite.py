@@ -139,6 +139,19 @@ class Fits(Protocol):
 
 
 @runtime_checkable
+class BeyondRows(Protocol):
+    """Makes metrics of more than the rows that a record keeps, e.g. of the features of rollouts.
+
+    They can only be checked by running all trials again.
+
+    Attributes:
+        beyond_rows: What else they are made of, in words.
+    """
+
+    beyond_rows: ClassVar[str]
+
+
+@runtime_checkable
 class Suite(Protocol):
     """Versioned trials and a protocol.
 

@@ -133,10 +133,9 @@ def _identity(path: Path, body: Body) -> list[str]:
 def _content(body: Body) -> list[str]:
     said, seen = [], set()
     for metric in body.metrics:
-        name = (metric.name, tuple(sorted(metric.factors.items())))
-        if name in seen:
+        if metric.identity in seen:
             said.append(f"it holds the metric {metric.label} twice")
-        seen.add(name)
+        seen.add(metric.identity)
         if metric.value is None or metric.low is None or metric.high is None:
             continue
         if not metric.low <= metric.value <= metric.high:

@@ -19,7 +19,7 @@ from worldbench.redaction import REDACTED
 from worldbench.registry import GROUPS
 from worldbench.run import answerer, ask
 from worldbench.schema import Body, Record
-from worldbench.suite import Fits, Suite
+from worldbench.suite import BeyondRows, Fits, Suite
 from worldbench.tracking import NoTracker
 
 _ADDED = ("reference", "confusion")
@@ -182,15 +182,11 @@ def _score_some(cell: Cell, limit: int) -> list[Row]:
 
 def _summary(body: Body, rows: Sequence[Row], question: Question) -> Outcome:
     """Compares a record's metrics with what its suite makes of the rows that it keeps."""
-    from worldbench.suites.video_distance import VideoDistance
-
     scored = [row for row in rows if row["role"] not in _ADDED]
     asked = {trial.id for trial in question.trials}
     if odd := {str(row["trial"]) for row in scored} ^ asked:
         return Outcome(False, f"does not verify: its rows are not of the trials asked: {min(odd)}")
-    suite: object = question.suite
-    if isinstance(suite, VideoDistance):
-        # Distances need the features of all rollouts, which no record keeps.
+    if isinstance(question.suite, BeyondRows):
         return _of_means(body, rows)
     scorer = question.suite.scorer(question.data, question.setting)
     try:

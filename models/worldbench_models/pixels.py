@@ -3,8 +3,8 @@
 import torch
 from jaxtyping import Float
 from torch import Tensor
-from torch.nn import functional
 
+from worldbench.batches import resized
 from worldbench_models.patches import PATCH, patchify, unpatchify
 
 ASPECT = 4
@@ -41,7 +41,7 @@ def to_patches(video: Float[Tensor, "b t 3 h w"], side: int) -> Float[Tensor, "b
     """
     if video.shape[1] % PATCH[0]:
         video = torch.cat([video, video[:, -1:]], dim=1)
-    return patchify(2 * _resized(video, native((video.shape[-2], video.shape[-1]), side)) - 1)
+    return patchify(2 * resized(video, native((video.shape[-2], video.shape[-1]), side)) - 1)
 
 
 def to_video(
@@ -49,12 +49,4 @@ def to_video(
 ) -> Float[Tensor, "b t 3 h w"]:
     """Returns the first frames of patches, at any size, values in [0, 1]."""
     video = (unpatchify(patches)[:, :frames].clamp(-1, 1) + 1) / 2
-    return _resized(video, size)
-
-
-def _resized(video: Float[Tensor, "b t 3 h w"], size: tuple[int, int]) -> Tensor:
-    if video.shape[-2:] == size:
-        return video
-    frames = functional.interpolate(video.flatten(0, 1), size, mode="bilinear", antialias=True)
-    # Weights sum to 1 but for rounding.
-    return frames.clamp(0, 1).reshape(*video.shape[:3], *size)
+    return resized(video, size)

@@ -24,7 +24,7 @@ from typing import Any
 import diffusers
 import torch
 from safetensors.torch import save_file
-from timing import ceiling
+from timing import ceiling, memory
 
 from worldbench import flops
 from worldbench.adapters.diffusers.adapter import Diffusers
@@ -205,13 +205,6 @@ def now(device: torch.device) -> float:
     if device.type == "cuda":
         torch.cuda.synchronize(device)
     return time.perf_counter()
-
-
-def memory(device: torch.device) -> str:
-    """Returns the most memory that tensors have taken, the weights included."""
-    if device.type != "cuda":
-        return ""
-    return f", {torch.cuda.max_memory_allocated(device) / 2**30:.1f} GiB"
 
 
 if __name__ == "__main__":

@@ -21,11 +21,10 @@ from pathlib import Path
 
 import torch
 import transformers
-from timing import ceiling, seconds
-from torch.nn.attention import SDPBackend, sdpa_kernel
-from torch.utils.flop_counter import FlopCounterMode
+from timing import ceiling, memory, seconds
 
 from worldbench.adapters.vjepa2 import VJEPA2
+from worldbench.flops import count
 from worldbench.suite import Setting
 from worldbench_models.training.compute import peak_tflops
 
@@ -103,7 +102,7 @@ def measure(
             uses[f"predict {half} frames from {half}"] = partial(foreseen, adapter, half)
         for use, call in uses.items():
             with torch.inference_mode(), setting.autocast():
-                flops = counted(partial(call, video[:1]))
+                flops = count(partial(call, video[:1])).flops
                 clear(setting.device)
                 spent = seconds(partial(call, video), setting.device, 3)
             rate = flops * batch / spent
@@ -115,14 +114,6 @@ def measure(
             )
 
 
-def counted(call: Callable[[], object]) -> int:
-    """Counts the operations of a call."""
-    # As matrix products: of the fused kernels of attention only some are counted.
-    with sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False) as counter:
-        call()
-    return int(counter.get_total_flops())
-
-
 def foreseen(adapter: VJEPA2, context: int, video: torch.Tensor) -> object:
     """Predicts what comes after the context."""
     return adapter.predict(video[:, :context], video.shape[1] - context)
@@ -132,13 +123,6 @@ def clear(device: torch.device) -> None:
     """Begins to watch memory anew."""
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
-
-
-def memory(device: torch.device) -> str:
-    """Returns the most memory that tensors have taken, the clips and weights included."""
-    if device.type != "cuda":
-        return ""
-    return f", {torch.cuda.max_memory_allocated(device) / 2**30:.1f} GiB"
 
 
 if __name__ == "__main__":

@@ -23,3 +23,10 @@ def ceiling(device: torch.device, kind: torch.dtype) -> float:
     n = 2048 if device.type == "cpu" else 8192
     a, b = (torch.randn(n, n, device=device, dtype=kind) for _ in range(2))
     return 2 * n**3 / seconds(lambda: a @ b, device, repeats=7)
+
+
+def memory(device: torch.device) -> str:
+    """Says the most memory that tensors have taken on a GPU, what was there before included."""
+    if device.type != "cuda":
+        return ""
+    return f", {torch.cuda.max_memory_allocated(device) / 2**30:.1f} GiB"

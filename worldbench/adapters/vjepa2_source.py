@@ -2,13 +2,13 @@
 
 from dataclasses import dataclass
 from math import prod
-from typing import Any
+from pathlib import Path
 
 import torch
 
 from worldbench.errors import DataError, UsageError
 from worldbench.options import at_least
-from worldbench.saved_models import SavedModel
+from worldbench.saved_models import SavedModel, open_weights
 
 _PARTS = ("encoder.", "predictor.")
 _MASK_TOKENS = ("predictor.embeddings.mask_tokens", "predictor.mask_tokens")
@@ -162,28 +162,14 @@ class _Weights:
     """
 
     def __init__(self, saved: SavedModel) -> None:
-        self._saved = saved
-        self._where: dict[str, tuple[Any, str]] = {}
+        self._where: dict[str, tuple[Path, str]] = {}
         self.shapes: dict[str, tuple[int, ...]] = {}
         for file in saved.weight_files:
-            with self._open(file) as stream:
+            with open_weights(file) as stream:
                 for key in stream.keys():  # noqa: SIM118 - no dictionary
                     name = key.removeprefix("vjepa2.")
                     self._where[name] = (file, key)
                     self.shapes[name] = tuple(stream.get_slice(key).get_shape())
-
-    def _open(self, file: Any) -> Any:
-        from safetensors import SafetensorError, safe_open
-
-        try:
-            return safe_open(file, framework="pt")
-        except (SafetensorError, OSError) as error:
-            raise DataError(
-                f"cannot read the weights {file}",
-                seen=error,
-                accepted="a whole safetensors file",
-                fix="save or fetch it again",
-            ) from error
 
     def trained_mask_tokens(self) -> tuple[bool, ...]:
         """Says of each mask token whether it was trained."""
@@ -191,6 +177,6 @@ class _Weights:
         if not known:
             return ()
         file, key = self._where[known[0]]
-        with self._open(file) as stream:
+        with open_weights(file) as stream:
             tokens: torch.Tensor = stream.get_tensor(key)
         return tuple(bool(token.any()) for token in tokens)

@@ -112,7 +112,7 @@ class Layout:
 
 
 def _whole(metric: MetricResult) -> ColumnKey:
-    return metric.name, tuple(sorted(metric.factors.items())), metric.headline
+    return *metric.identity, metric.headline
 
 
 def _without_operator(key: ColumnKey) -> ColumnKey:

@@ -35,15 +35,14 @@ class CappedFeatureMetric(FeatureMetric):
         UsageError: If the cap is out of range.
     """
 
+    kept = (*FeatureMetric.kept, ("moments", "folded"))
+    """Packed moments beside, and the keys of the rows that are in them."""
+
     def __init__(
         self, extractor: Extractor | None = None, *, rows: int = ROWS, **kwargs: Any
     ) -> None:
         super().__init__(extractor, **kwargs)
         self.rows = at_least("rows", rows, 2)
-        for side in _SIDES:
-            # Flat, as features are: packed moments, and the keys of the rows that are in them.
-            self.add_state(f"{side}_moments", [], dist_reduce_fx="cat")
-            self.add_state(f"{side}_folded", [], dist_reduce_fx="cat")
 
     def update(
         self,
@@ -62,15 +61,6 @@ class CappedFeatureMetric(FeatureMetric):
         super().merge_state(incoming_state)
         for side in _SIDES:
             self._fold(side)
-
-    def sync(self, *args: Any, **kwargs: Any) -> None:
-        """Gathers over processes, also from one that keeps all its rows."""
-        for side in _SIDES:
-            if not getattr(self, f"{side}_folded"):
-                empty = torch.empty(0, dtype=torch.float64, device=self.device)
-                getattr(self, f"{side}_moments").append(empty)
-                getattr(self, f"{side}_folded").append(empty.view(0, 1).expand(0, 3).long())
-        super().sync(*args, **kwargs)
 
     def blocks(self) -> TwoBlockSets | None:
         """Both sets as moments, or None while all rows are kept.

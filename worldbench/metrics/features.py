@@ -9,7 +9,7 @@ import hashlib
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import torch
 from jaxtyping import Float, Int
@@ -52,6 +52,9 @@ class FeatureMetric(PreciseMetric):
     """
 
     higher_is_better: bool | None = False
+    kept: ClassVar[tuple[tuple[str, str], ...]] = (("features", "keys"),)
+    """What is kept of each set: content ``n·d``, flat so that a process without rows can take part
+    in a gather, and keys ``n 3``: id hash, cluster hash, d."""
 
     def __init__(
         self,
@@ -64,10 +67,9 @@ class FeatureMetric(PreciseMetric):
         super().__init__(**kwargs)
         self.extractor, self.card, self.seed = extractor, card, seed
         self._names: dict[int, str] = {}
-        for side in ("rollout", "real"):
-            # Flat [n·d], so that a process without rows can take part in a gather.
-            self.add_state(f"{side}_features", [], dist_reduce_fx="cat")
-            self.add_state(f"{side}_keys", [], dist_reduce_fx="cat")  # id hash, cluster hash, d
+        for content, keys in self._pairs():
+            self.add_state(content, [], dist_reduce_fx="cat")
+            self.add_state(keys, [], dist_reduce_fx="cat")
 
     def update(
         self,
@@ -198,12 +200,20 @@ class FeatureMetric(PreciseMetric):
 
     def sync(self, *args: Any, **kwargs: Any) -> None:
         """Gathers over processes, also from one that has seen no clip."""
-        for side in ("rollout", "real"):
-            if not getattr(self, f"{side}_keys"):
+        for content, keys in self._pairs():
+            if not getattr(self, keys):
                 empty = torch.empty(0, dtype=torch.float64, device=self.device)
-                getattr(self, f"{side}_features").append(empty)
-                getattr(self, f"{side}_keys").append(empty.view(0, 1).expand(0, 3).long())
+                getattr(self, content).append(empty)
+                getattr(self, keys).append(empty.view(0, 1).expand(0, 3).long())
         super().sync(*args, **kwargs)
+
+    def _pairs(self) -> list[tuple[str, str]]:
+        """The names of all states, content and keys."""
+        return [
+            (f"{side}_{content}", f"{side}_{keys}")
+            for side in ("rollout", "real")
+            for content, keys in self.kept
+        ]
 
     def merge_state(self, incoming_state: "dict[str, Any] | FeatureMetric") -> None:
         """Takes over the clips of another metric, in any order.

@@ -1,4 +1,4 @@
-"""What an adapter is asked to see what it costs: calls as suites make them, at its own size."""
+"""What an adapter is asked to see what it costs: the kinds of calls of suites, at its own size."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -6,7 +6,6 @@ from dataclasses import dataclass
 import torch
 from jaxtyping import Float
 from torch import Tensor
-from torch.nn.functional import interpolate
 
 from worldbench.adapter import (
     Adapter,
@@ -17,6 +16,7 @@ from worldbench.adapter import (
     checked_latents,
     checked_rollout,
 )
+from worldbench.batches import resized
 from worldbench.noise import TrialNoise
 from worldbench.schema import AdapterCard
 from worldbench.suites.surprise import headline_operator, unsupported
@@ -157,10 +157,7 @@ def at_own_size(
     card: AdapterCard, video: Float[Tensor, "b t 3 h w"]
 ) -> Float[Tensor, "b t 3 rows columns"]:
     """Resizes clips to the size that an adapter was made for, if it says one."""
-    if card.size is None or tuple(video.shape[-2:]) == tuple(card.size):
-        return video
-    frames = interpolate(video.flatten(0, 1), card.size, mode="bilinear", antialias=True)
-    return frames.clamp(0, 1).reshape(*video.shape[:3], *card.size)
+    return video if card.size is None else resized(video, card.size)
 
 
 def spliced(pair: Float[Tensor, "2 t 3 h w"], context: int) -> Float[Tensor, "4 t 3 h w"]:

@@ -84,9 +84,10 @@ def entries_of(data: QuadSource) -> list[QuadEntry]:
 
 def told_of_size(data: ClipSource) -> dict[str, Any]:
     """Returns, for the protocol, how many quads another size than the set's own has cost."""
-    if not isinstance(data, QuadSource) or not is_resized(data, _listed(data)):
+    listed = _listed(data) if isinstance(data, QuadSource) else []
+    if not isinstance(data, QuadSource) or not is_resized(data, listed):
         return {}
-    return {"quads_lost_at_this_size": len(_listed(data)) - len(entries_of(data))}
+    return {"quads_lost_at_this_size": len(listed) - len(fitted(data, listed))}
 
 
 def _listed(data: QuadSource) -> list[QuadEntry]:

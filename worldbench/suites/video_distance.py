@@ -39,6 +39,7 @@ class VideoDistance:
     version = "1"
     kind: ClassVar[Kind] = "frechet"
     accepts: tuple[str, ...] = ("generates", "replays", "predicts")
+    beyond_rows: ClassVar[str] = "the features of all rollouts"
 
     def __init__(
         self,

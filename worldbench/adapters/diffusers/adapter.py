@@ -12,10 +12,11 @@ from worldbench.adapter import NoiseBank
 from worldbench.adapters.asked import checked_clips
 from worldbench.adapters.diffusers.denoising import denoising_curve
 from worldbench.adapters.diffusers.description import Asked
-from worldbench.adapters.diffusers.frames import completed, resized
+from worldbench.adapters.diffusers.frames import completed
 from worldbench.adapters.diffusers.identity import Identity
 from worldbench.adapters.diffusers.options import checked
 from worldbench.adapters.diffusers.player import Player
+from worldbench.batches import resized
 from worldbench.errors import DataError
 from worldbench.schema import AdapterCard, seed_of
 

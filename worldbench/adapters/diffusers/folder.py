@@ -14,6 +14,7 @@ from typing import Any
 
 from worldbench.errors import DataError, UsageError
 from worldbench.record import file_digest
+from worldbench.saved_models import open_weights
 from worldbench.schema import digest
 
 _WEIGHTS = re.compile(r"(?:diffusion_pytorch_model|model)(?:\.(\w+))?(?:-\d+-of-\d+)?\.safetensors")
@@ -174,16 +175,5 @@ def _read_json(file: Path) -> dict[str, Any]:
 
 
 def _parameters(file: Path) -> int:
-    from safetensors import SafetensorError, safe_open
-
-    try:
-        with safe_open(file, framework="pt") as stream:
-            names = stream.keys()
-            return sum(prod(stream.get_slice(name).get_shape()) for name in names)
-    except (SafetensorError, OSError) as error:
-        raise DataError(
-            f"cannot read the weights {file}",
-            seen=error,
-            accepted="a whole safetensors file",
-            fix="save or fetch it again",
-        ) from error
+    with open_weights(file) as stream:
+        return sum(prod(stream.get_slice(name).get_shape()) for name in stream.keys())  # noqa: SIM118

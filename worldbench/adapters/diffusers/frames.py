@@ -5,29 +5,17 @@ from typing import Any
 import torch
 from jaxtyping import Float
 from torch import Tensor
-from torch.nn import functional
 
+from worldbench.batches import to_pixels
 from worldbench.flops import converting
-
-
-def resized(
-    video: Float[Tensor, "b t 3 h w"], size: tuple[int, int]
-) -> Float[Tensor, "b t 3 h2 w2"]:
-    """Returns clips of another size: bilinear, antialiased, the aspect ratio not kept."""
-    if (video.shape[-2], video.shape[-1]) == size:
-        return video
-    frames = video.flatten(0, 1)
-    frames = functional.interpolate(frames, size, mode="bilinear", antialias=True).clamp(0, 1)
-    return frames.reshape(*video.shape[:3], *size)
 
 
 def pictures(video: Float[Tensor, "t 3 h w"]) -> list[Any]:
     """Returns 8-bit pictures of PIL, the form in which pipelines agree."""
     from PIL import Image
 
-    pixels = (video.clamp(0, 1) * 255).round().to(torch.uint8).permute(0, 2, 3, 1)
     with converting():
-        return [Image.fromarray(frame) for frame in pixels.cpu().numpy()]
+        return [Image.fromarray(frame) for frame in to_pixels(video)]
 
 
 def grey(size: tuple[int, int], value: int) -> Any:
