@@ -50,7 +50,7 @@ lint: $(VENV)/.installed-dev ## Check style and formatting
 types: $(VENV)/.installed-dev ## Check types
 	$(BIN)/mypy
 
-leaderboard: $(VENV)/.installed ## Score everything that reports/ shows and rebuild it
+leaderboard: $(VENV)/.installed ## Run every adapter on the everyday data of every suite and rebuild the board
 	$(BIN)/worldbench run -m experiment=leaderboard
 	$(BIN)/worldbench leaderboard
 
