@@ -7,11 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from provenances import provenance
 
 from worldbench import record as records
 from worldbench.errors import EnvironmentFault, RecordError
 from worldbench.record import read, read_all, record_key, record_path, write, write_atomic
-from worldbench.schema import AdapterCard, Body, DataInfo, Provenance, Record, SuiteInfo
+from worldbench.schema import AdapterCard, Body, DataInfo, Record, SuiteInfo
 
 
 def a_record(adapter: str = "still", key: str = "k" * 64, **body: Any) -> Record:
@@ -27,20 +28,7 @@ def a_record(adapter: str = "still", key: str = "k" * 64, **body: Any) -> Record
                 protocol={"horizon": 8},
             ),
         ),
-        provenance=Provenance(
-            command="worldbench run adapter=still",
-            config={},
-            started="2026-01-01T00:00:00+00:00",
-            seconds=1.0,
-            worldbench="0.1.0",
-            commit=None,
-            dirty=None,
-            packages={},
-            python="3.11",
-            platform="Linux",
-            device="cpu",
-            peak_memory_mib=1.0,
-        ),
+        provenance=provenance(),
     )
 
 

@@ -7,13 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from provenances import provenance
 
 from worldbench.schema import (
     AdapterCard,
     Body,
     DataInfo,
     MetricResult,
-    Provenance,
     Record,
     SuiteInfo,
 )
@@ -35,20 +35,7 @@ def a_record(*metrics: MetricResult) -> Record:
             ),
             metrics=metrics,
         ),
-        provenance=Provenance(
-            command="worldbench run",
-            config={},
-            started="2026-01-01T00:00:00Z",
-            seconds=1.0,
-            worldbench="0.1.0",
-            commit=None,
-            dirty=None,
-            packages={},
-            python="3.11",
-            platform="linux",
-            device="cpu",
-            peak_memory_mib=1.0,
-        ),
+        provenance=provenance(),
     )
 
 

@@ -166,16 +166,6 @@ def test_a_configuration_of_no_network_is_told(options: dict[str, Any], folder: 
 # --- the hub --------------------------------------------------------------------------------------
 
 
-@pytest.fixture
-def offline(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The hub's cache, empty, and no network."""
-    cache = tmp_path / "hub"
-    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
-    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
-    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(cache))
-    return cache
-
-
 def test_what_the_hub_gave_before_is_found_without_a_network(whole: Path, offline: Path) -> None:
     commit = "0" * 40
     snapshot = offline / "models--some--vjepa2" / "snapshots" / commit

@@ -9,6 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from provenances import provenance
 
 from worldbench.record import file_digest, record_path, write
 from worldbench.schema import (
@@ -16,7 +17,6 @@ from worldbench.schema import (
     Body,
     DataInfo,
     MetricResult,
-    Provenance,
     Record,
     SuiteInfo,
     digest,
@@ -24,24 +24,6 @@ from worldbench.schema import (
 
 PROTOCOL = {"context": 4, "clips": {"fps": 8.0}}
 Add = Callable[..., Path]
-
-
-def _provenance(sha: str | None) -> Provenance:
-    return Provenance(
-        command="worldbench run",
-        config={},
-        started="2024-01-01T00:00:00Z",
-        seconds=1.0,
-        worldbench="0.1.0",
-        commit=None,
-        dirty=None,
-        packages={},
-        python="3.12",
-        platform="linux",
-        device="cpu",
-        peak_memory_mib=100.0,
-        trials_sha256=sha,
-    )
 
 
 def scored(name: str, values: Sequence[float], **changes: Any) -> MetricResult:
@@ -99,7 +81,7 @@ def add(root: Path) -> Add:
                 place.unlink()
         given: dict[str, Any] = {"status": "ok", "metrics": metrics}
         written = Body(key=key, adapter=card, suite=info, **(given | body))
-        write(path, Record(body=written, provenance=_provenance(sha)))
+        write(path, Record(body=written, provenance=provenance(trials_sha256=sha)))
         return path
 
     return add

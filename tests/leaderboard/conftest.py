@@ -10,6 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from provenances import provenance
 from site_pages import quad_table
 
 from worldbench.record import file_digest, record_path, write
@@ -33,24 +34,6 @@ CLUSTERS, PER_CLUSTER = 40, 2
 
 QUALITY = {"real_future": 30.0, "linear_flow": 23.0, "copy_last": 20.0, "context_mean": 20.1}
 DISTANCE = {"real_future": 1.2, "linear_flow": 6.0, "copy_last": 14.0, "context_mean": 14.05}
-
-
-def provenance(**changes: Any) -> Provenance:
-    given = {
-        "command": "worldbench run",
-        "config": {},
-        "started": "2024-01-01T00:00:00Z",
-        "seconds": 1.0,
-        "worldbench": "0.1.0",
-        "commit": None,
-        "dirty": None,
-        "packages": {},
-        "python": "3.12",
-        "platform": "linux",
-        "device": "cpu",
-        "peak_memory_mib": 100.0,
-    }
-    return Provenance(**(given | changes))
 
 
 def result(

@@ -5,7 +5,7 @@ import re
 import xml.etree.ElementTree as ET
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import cache, cached_property
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -14,19 +14,16 @@ import numpy as np
 import pytest
 import torch
 from latent_adapters import CopiesLatents
+from quad_bench import cheap_tokens
 from torch import Tensor
-from torch.nn.functional import adaptive_avg_pool2d
 
-from worldbench import operators
 from worldbench.adapter import Adapter, NoiseBank
 from worldbench.adapters.still import CopyLast
 from worldbench.batches import clip_batches
 from worldbench.data.source import Clip
-from worldbench.data.worlds import data as data_module
 from worldbench.data.worlds.content import Content
 from worldbench.data.worlds.data import WorldData
 from worldbench.data.worlds.pictures.render import render
-from worldbench.data.worlds.storage.build import content_of
 from worldbench.data.worlds.track import Track
 from worldbench.errors import EnvironmentFault, UsageError
 from worldbench.schema import AdapterCard, DataInfo, Trial
@@ -116,15 +113,7 @@ class Replayed:
 
 @pytest.fixture(scope="module", autouse=True)
 def _cheap():
-    """The set is unpacked once, and tokens are mean colours in place of the frozen network's."""
-
-    def means(video: Tensor) -> Tensor:
-        maps = adaptive_avg_pool2d(video.flatten(0, 1), (8, 8)).permute(0, 2, 3, 1)
-        return maps.reshape(video.shape[0], video.shape[1], 8, 8, 3)
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(operators, "feature_maps", means)
-        patch.setattr(data_module, "content_of", cache(content_of))
+    with cheap_tokens():
         yield
 
 

@@ -1,7 +1,6 @@
 """Clips of rollouts for the site, of a few quads and adapters that cost nothing."""
 
 import json
-from functools import cache
 from pathlib import Path
 
 import av
@@ -9,16 +8,12 @@ import numpy as np
 import pytest
 import torch
 from latent_adapters import CopiesLatents
+from quad_bench import cheap_tokens
 from test_permanence_pictures import Few
-from torch import Tensor
-from torch.nn.functional import adaptive_avg_pool2d
 
-from worldbench import operators
 from worldbench.adapters.still import CopyLast
-from worldbench.data.worlds import data as data_module
 from worldbench.data.worlds.content import Content
 from worldbench.data.worlds.data import WorldData
-from worldbench.data.worlds.storage.build import content_of
 from worldbench.errors import UsageError
 from worldbench.schema import AdapterCard, Trial
 from worldbench.suite import Setting
@@ -33,13 +28,7 @@ SETTING = Setting(torch.device("cpu"))
 
 @pytest.fixture(scope="module", autouse=True)
 def _cheap():
-    def means(video: Tensor) -> Tensor:
-        maps = adaptive_avg_pool2d(video.flatten(0, 1), (8, 8)).permute(0, 2, 3, 1)
-        return maps.reshape(video.shape[0], video.shape[1], 8, 8, 3)
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(operators, "feature_maps", means)
-        patch.setattr(data_module, "content_of", cache(content_of))
+    with cheap_tokens():
         yield
 
 
