@@ -23,8 +23,14 @@ def one_of(option: str, value: object, accepted: Sequence[str]) -> str:
     return value
 
 
-def at_least(option: str, value: object, least: int) -> int:
+def at_least(option: str, value: object, least: int, *, beside: str = "") -> int:
     """Returns the value, an integer of at least ``least``.
+
+    Args:
+        option: Its name.
+        value: What was given.
+        least: The least that is accepted.
+        beside: A word that the caller accepts beside numbers, for the message.
 
     Raises:
         UsageError: If it is anything else.
@@ -33,7 +39,7 @@ def at_least(option: str, value: object, least: int) -> int:
         raise UsageError(
             f"{option} is not a usable number",
             seen=value,
-            accepted=f"an integer of at least {least}",
+            accepted=f"an integer of at least {least}" + (f", or {beside}" if beside else ""),
             fix=f"{option}={max(least, 1)}",
         )
     return value

@@ -79,16 +79,21 @@ class Attention(nn.Module):
         x: Float[Tensor, "*b n width"],
         rotation: Rotation,
         groups: Groups | None = None,
-    ) -> Float[Tensor, "*b n width"]:
+        *,
+        first: int = 0,
+    ) -> Float[Tensor, "*b m width"]:
         """Mixes the tokens of each sequence.
 
         Args:
             x: Tokens: sequences ``b n width``, or with ``groups`` all of their tokens in a row.
             rotation: Where the tokens are.
             groups: What the row is made of.
+            first: Tokens at the start of each sequence that are mixed into others but come out
+                themselves of no use, so that m = n − first come out; 0 with ``groups``.
         """
-        q, k, v = self.qkv(x).reshape(*x.shape[:-1], 3, -1, self.head).unbind(-3)
-        q = rotate(rms_norm(q), rotation).to(v.dtype)
+        q, k, v = self._projected(x, first)
+        cos, sin = rotation
+        q = rotate(rms_norm(q), (cos[first:], sin[first:])).to(v.dtype)
         k = rotate(rms_norm(k), rotation).to(v.dtype)
         if groups is None:
             mixed = self._mixed(q, k, v)
@@ -98,12 +103,23 @@ class Attention(nn.Module):
         out: Tensor = self.out(mixed)
         return out
 
+    def _projected(self, x: Float[Tensor, "*b n width"], first: int) -> tuple[Tensor, ...]:
+        """Returns queries ``*b m heads c``, keys and values ``*b n heads c``."""
+        if first == 0:
+            return self._by_head(self.qkv(x), 3)
+        query, rest = self.qkv.weight.tensor_split([self.out.in_features])
+        queries = self._by_head(functional.linear(x[:, first:], query), 1)
+        return *queries, *self._by_head(functional.linear(x, rest), 2)
+
+    def _by_head(self, x: Float[Tensor, "*b n c"], parts: int) -> tuple[Tensor, ...]:
+        return tuple(x.reshape(*x.shape[:-1], parts, -1, self.head).unbind(-3))
+
     def _mixed(
         self,
-        q: Float[Tensor, "b n heads c"],
+        q: Float[Tensor, "b m heads c"],
         k: Float[Tensor, "b n heads c"],
         v: Float[Tensor, "b n heads c"],
-    ) -> Float[Tensor, "b n mixed"]:
+    ) -> Float[Tensor, "b m mixed"]:
         # b n heads c → b heads n c, which attention asks for; views, no copies
         mixed = functional.scaled_dot_product_attention(
             q.transpose(1, 2),

@@ -46,6 +46,15 @@ def test_without_positions_attention_does_not_care_for_the_order_of_tokens() -> 
     torch.testing.assert_close(attention(x, still).flip(1), attention(x.flip(1), still))
 
 
+@pytest.mark.parametrize("first", [1, 5, 11])
+def test_tokens_that_nobody_asks_for_are_mixed_into_the_others_all_the_same(first: int) -> None:
+    attention = _seeded(Attention(TINY))
+    turned = rotation(grid_positions(2, 2, 3), TINY.head)
+    x = torch.randn(2, 12, 32, generator=torch.Generator().manual_seed(1))
+    asked = attention(x, turned, first=first)
+    torch.testing.assert_close(asked, attention(x, turned)[:, first:], rtol=1e-5, atol=1e-5)
+
+
 def test_swiglu_gates_one_half_by_silu_of_the_other() -> None:
     mlp = _seeded(SwiGLU(TINY))
     x = torch.randn(1, 5, 32, generator=torch.Generator().manual_seed(1))

@@ -550,9 +550,9 @@ def test_other_operators_are_asked_about_a_few_headline_quads():
 # Options and data
 
 
-def test_controls_of_other_violations_are_asked_on_request():
+def test_a_few_controls_of_the_headline_are_asked_or_those_of_every_violation():
     data = WorldData("permanence_quick", workers=1)
-    every, own = (Permanence(controls=name).trials(data) for name in ("all", "headline"))
+    every, own, few, none = (Permanence(controls=n).trials(data) for n in ("all", 24, 8, 0))
     assert Counter((t.factors["violation"], t.factors["condition"]) for t in every) == {
         ("presence", "occluded"): 24,
         ("presence", "visible"): 24,
@@ -563,6 +563,13 @@ def test_controls_of_other_violations_are_asked_on_request():
     assert {trial.factors["condition"] for trial in left_out} == {"visible"}
     assert len(left_out) == 5 * 4
     assert {trial.factors["violation"] for trial in left_out} == set(VIOLATIONS[1:])
+    assert [t for t in own if t.factors["condition"] != "visible"] == none
+    chosen = [trial for trial in few if trial not in none]
+    assert {(t.factors["violation"], t.factors["condition"]) for t in chosen} == {
+        ("presence", "visible")
+    }
+    assert len(chosen) == 8
+    assert [trial for trial in own if trial in few] == few
     assert all("/train-" not in trial.id for trial in every)
 
 
@@ -584,6 +591,9 @@ def test_trials_tell_what_they_are():
         {"secondary": True},
         {"controls": "some"},
         {"controls": ""},
+        {"controls": "headline"},
+        {"controls": -1},
+        {"controls": True},
     ],
 )
 def test_options_out_of_range_are_refused(options: dict[str, Any]):
@@ -609,7 +619,7 @@ def test_the_protocol_tells_whatever_changes_scores():
     data = few()
     usual = SUITE.protocol(data)
     assert json.loads(json.dumps(usual)) == usual
-    for options in ({"samples": 2}, {"rollouts": 1}, {"secondary": 1}, {"controls": "headline"}):
+    for options in ({"samples": 2}, {"rollouts": 1}, {"secondary": 1}, {"controls": 8}):
         assert Permanence(**options).protocol(data) == {**usual, **options}
 
 

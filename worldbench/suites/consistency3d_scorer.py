@@ -17,8 +17,8 @@ from worldbench.suite import Batch, Row, Setting, Summary
 from worldbench.suites.consistency3d import is_headline, is_view
 from worldbench.suites.consistency3d_summary import summarise
 from worldbench.suites.consistency3d_views import ViewReader, looks_at_views
-from worldbench.suites.quad_asking import QuadAsker, first
-from worldbench.suites.quad_trials import QuadSource
+from worldbench.suites.quad_asking import QuadAsker
+from worldbench.suites.quad_trials import QuadSource, first
 from worldbench.suites.real_views import RealViewReader
 from worldbench.suites.surprise import Asking
 from worldbench.suites.training_views import TrainingViews

@@ -11,18 +11,17 @@ from typing import Any, ClassVar
 from worldbench import trivial_scorers
 from worldbench.data.source import ClipSource
 from worldbench.data.worlds.content import AFTER
-from worldbench.options import at_least, one_of
+from worldbench.options import at_least
 from worldbench.schema import AdapterCard, Trial
 from worldbench.suite import Scorer, Setting
 from worldbench.suites import permanence_readout, quad_trials, surprise
-from worldbench.suites.quad_trials import entries_of, quad_source, trial_of
+from worldbench.suites.quad_trials import entries_of, first, quad_source, trial_of
 
 HEADLINE = {"violation": "presence", "condition": "occluded"}
 """The quads that count: the same object at the same start passes behind an occluder, or leaves the
 view in plain sight, so that a bag of context frames cannot tell."""
 
-
-CONTROLS = ("headline", "all")
+ALL = "all"
 
 
 class Permanence:
@@ -33,7 +32,8 @@ class Permanence:
         rollouts: How many quads of each kind that is rolled out are; the first of them in the
             order of a hash. All if None, none if 0.
         secondary: How many of the headline quads the other operators are asked about, likewise.
-        controls: Whose controls in plain sight are asked: of the ``headline`` quads, or of ``all``.
+        controls: How many of the headline quads are asked in plain sight too, likewise; ``all``:
+            quads of every violation.
 
     Raises:
         UsageError: If an option is out of range.
@@ -60,14 +60,16 @@ class Permanence:
         samples: int = 1,
         rollouts: int | None = None,
         secondary: int | None = None,
-        controls: str = "all",
+        controls: int | str = ALL,
     ) -> None:
         self.samples = at_least("suite.samples", samples, 1)
         self.rollouts, self.secondary = (
             None if value is None else at_least(f"suite.{name}", value, 0)
             for name, value in (("rollouts", rollouts), ("secondary", secondary))
         )
-        self.controls = one_of("suite.controls", controls, CONTROLS)
+        self.controls: int | str = ALL
+        if controls != ALL:
+            self.controls = at_least("suite.controls", controls, 0, beside=ALL)
 
     def trials(self, data: ClipSource) -> list[Trial]:
         """Lists the quads of the data, occluded ones and controls, in the set's order.
@@ -76,7 +78,10 @@ class Permanence:
             UsageError: If the data holds no quads.
         """
         trials = [_moved(trial_of(entry)) for entry in entries_of(quad_source(data, self.name))]
-        return [trial for trial in trials if self.controls == "all" or not _aside(trial)]
+        if isinstance(self.controls, str):
+            return trials
+        own = first([trial.id for trial in trials if _is_control(trial)], self.controls)
+        return [trial for trial in trials if not _in_plain_sight(trial) or trial.id in own]
 
     def protocol(self, data: ClipSource) -> dict[str, Any]:
         """Returns what fixes the meaning of the scores: options, rules and the clips' format."""
@@ -111,10 +116,13 @@ def is_headline(trial: Trial) -> bool:
     return all(trial.factors[name] == level for name, level in HEADLINE.items())
 
 
-def _aside(trial: Trial) -> bool:
-    """Says whether a trial is the control of a violation that is not the headline's."""
-    factors = trial.factors
-    return factors["condition"] == "visible" and factors["violation"] != HEADLINE["violation"]
+def _in_plain_sight(trial: Trial) -> bool:
+    return bool(trial.factors["condition"] == "visible")
+
+
+def _is_control(trial: Trial) -> bool:
+    """Says whether a trial is a control of the headline's."""
+    return _in_plain_sight(trial) and trial.factors["violation"] == HEADLINE["violation"]
 
 
 def _moved(trial: Trial) -> Trial:

@@ -13,8 +13,8 @@ from worldbench.suite import Batch, Row, Setting, Summary
 from worldbench.suites.permanence import is_headline
 from worldbench.suites.permanence_rollouts import CONTRASTS, RolloutReader, foresees, is_read
 from worldbench.suites.permanence_summary import summarise
-from worldbench.suites.quad_asking import QuadAsker, first
-from worldbench.suites.quad_trials import QuadSource
+from worldbench.suites.quad_asking import QuadAsker
+from worldbench.suites.quad_trials import QuadSource, first
 from worldbench.suites.surprise import Asking
 
 if TYPE_CHECKING:

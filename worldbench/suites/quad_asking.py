@@ -1,6 +1,5 @@
 """Asks every quad of a batch, by every operator an adapter has; shared by all suites of quads."""
 
-import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol, runtime_checkable
@@ -185,12 +184,3 @@ def _row(trial: Trial, cut: Cut, operator: str, *, headline: bool) -> Row:
 def _skipped(card: AdapterCard, trial: Trial) -> Row:
     why = no_context(card, trial)
     return {"trial": trial.id, "cluster": trial.cluster, "role": "skipped", "reason": why}
-
-
-def first(ids: Sequence[str], count: int | None) -> frozenset[str]:
-    """Returns the first ids in the order of their hash; all if the count is None."""
-    return frozenset(sorted(ids, key=_hash)[:count])
-
-
-def _hash(name: str) -> bytes:
-    return hashlib.sha256(name.encode()).digest()

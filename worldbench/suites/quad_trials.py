@@ -4,6 +4,8 @@ A and its partner P are pixel-identical while something is out of sight; spliced
 impossible I1 = A[:C] + P[C:] and I2 = P[:C] + A[C:] (design §8).
 """
 
+import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
@@ -152,3 +154,12 @@ def quad_clips(pair: Float[Tensor, "2 t 3 h w"], cut: Cut) -> Float[Tensor, "4 e
     a, p = pair[:, : cut.end]
     at = cut.context
     return torch.stack([a, p, torch.cat([a[:at], p[at:]]), torch.cat([p[:at], a[at:]])])
+
+
+def first(ids: Sequence[str], count: int | None) -> frozenset[str]:
+    """Returns the first ids in the order of their hash; all if the count is None."""
+    return frozenset(sorted(ids, key=_hash)[:count])
+
+
+def _hash(name: str) -> bytes:
+    return hashlib.sha256(name.encode()).digest()

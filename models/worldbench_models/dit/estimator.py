@@ -22,10 +22,11 @@ class Estimator:
         self._network = OnDevice(origin)
 
     def __call__(
-        self, patches: Float[Tensor, "b t h w p"], levels: Float[Tensor, "b t"]
-    ) -> Float[Tensor, "b t h w p"]:
-        """Returns estimates of the clean patches, float32."""
-        return in_parts(self._network.of(patches), patches, levels)
+        self, patches: Float[Tensor, "b t h w p"], levels: Float[Tensor, "b t"], given: int = 0
+    ) -> Float[Tensor, "b f h w p"]:
+        """Returns estimates of the clean patches after the latent steps given, float32."""
+        network = self._network.of(patches)
+        return in_parts(lambda z, t: network(z, t, given), patches, levels)
 
     def features(
         self,

@@ -38,11 +38,24 @@ class Block(nn.Module):
         x: Float[Tensor, "b n width"],
         shared: Float[Tensor, "b t 6 width"],
         rotation: Rotation,
-    ) -> Float[Tensor, "b n width"]:
-        """Maps tokens to tokens; ``shared`` is what all blocks know of the noise levels."""
-        shift1, scale1, gate1, shift2, scale2, gate2 = (shared + self.table).unbind(2)
-        x = gated(x, gate1, self.attention(modulated(x, shift1, scale1), rotation))
-        return gated(x, gate2, self.mlp(modulated(x, shift2, scale2)))
+        given: int = 0,
+    ) -> Float[Tensor, "b m width"]:
+        """Maps tokens to tokens.
+
+        Args:
+            x: Tokens.
+            shared: What all blocks know of the noise levels.
+            rotation: Where the tokens are.
+            given: Latent steps at the start that others look at but that nobody asks for; m counts
+                the tokens after them.
+        """
+        table = shared + self.table
+        shift, scale, gate = table[:, :, :3].unbind(2)
+        first = x.shape[1] // shared.shape[1] * given
+        update = self.attention(modulated(x, shift, scale), rotation, first=first)
+        x = gated(x[:, first:], gate[:, given:], update)
+        shift, scale, gate = table[:, given:, 3:].unbind(2)
+        return gated(x, gate, self.mlp(modulated(x, shift, scale)))
 
 
 class DiT(nn.Module):
@@ -79,21 +92,23 @@ class DiT(nn.Module):
             self.register_buffer(name, value, persistent=False)
 
     def forward(
-        self, patches: Float[Tensor, "b t h w p"], levels: Float[Tensor, "b t"]
-    ) -> Float[Tensor, "b t h w p"]:
+        self, patches: Float[Tensor, "b t h w p"], levels: Float[Tensor, "b t"], given: int = 0
+    ) -> Float[Tensor, "b f h w p"]:
         """Estimates clean patches.
 
         Args:
             patches: Noisy patches z = t·x + (1 − t)·ε of values in [-1, 1].
             levels: t of each latent step: 1 is clean, 0 is noise.
+            given: Latent steps at the start whose estimates nobody asks for, < t. The last block
+                then computes no more of them than what the others look at.
 
         Returns:
-            The estimates, float32.
+            The estimates of the f = t − given latent steps after them, float32.
         """
-        x, shared = self._through(patches, levels, len(self.blocks))
-        shift, scale = (shared[:, :, :2] + self.table_out).unbind(2)
+        x, shared = self._through(patches, levels, len(self.blocks), given=given)
+        shift, scale = (shared[:, given:, :2] + self.table_out).unbind(2)
         out: Tensor = self.patch_out(modulated(x, shift, scale))
-        return out.float().reshape(patches.shape)
+        return out.float().reshape(patches[:, given:].shape)
 
     def features(
         self, patches: Float[Tensor, "b t h w p"], levels: Float[Tensor, "b t"], depth: int
@@ -123,7 +138,8 @@ class DiT(nn.Module):
         levels: Float[Tensor, "b t"],
         depth: int,
         look: Callable[[int, Tensor], None] | None = None,
-    ) -> tuple[Float[Tensor, "b n width"], Float[Tensor, "b t 6 width"]]:
+        given: int = 0,
+    ) -> tuple[Float[Tensor, "b m width"], Float[Tensor, "b t 6 width"]]:
         grid = tuple(patches.shape[1:4])
         usual = {"code": self.code, "cos": self.cos, "sin": self.sin}
         placed = usual if grid == GRID else _placed(self.size, grid, patches.device)
@@ -133,7 +149,8 @@ class DiT(nn.Module):
         shared = told.float().reshape(*levels.shape, 6, -1)
         turned = (placed["cos"], placed["sin"])
         for i in range(depth + 1):
-            x = self.blocks[i - 1](x, shared, turned) if i else x
+            if i:
+                x = self.blocks[i - 1](x, shared, turned, given if i == depth else 0)
             if look is not None:
                 look(i, x)
         return x, shared
@@ -154,7 +171,7 @@ def modulated(
 ) -> Float[Tensor, "b n c"]:
     """Norms tokens, then scales and shifts them by their latent step's modulation."""
     normed = _by_step(rms_norm(x), shift.shape[1])
-    moved = normed * (1 + scale[:, :, None]) + shift[:, :, None]
+    moved = torch.addcmul(shift[:, :, None], normed, 1 + scale[:, :, None])
     return moved.flatten(1, 2).to(x.dtype)
 
 

@@ -182,9 +182,9 @@ def _mean_rollout(
     """Returns the mean of a few sampled futures of each clip, as pixels."""
     context = _CONTEXT // PATCH[0]
 
-    def estimate(patches: Tensor, levels: Tensor) -> Tensor:
+    def estimate(patches: Tensor, levels: Tensor, given: int) -> Tensor:
         with torch.autocast(patches.device.type, torch.bfloat16, enabled=patches.is_cuda):
-            told: Tensor = network(patches, levels)
+            told: Tensor = network(patches, levels, given)
         return told
 
     total = torch.zeros_like(clips[:, context:])

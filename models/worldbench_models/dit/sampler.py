@@ -12,8 +12,9 @@ from torch import Tensor
 
 from worldbench_models.windows import windows
 
-Estimate = Callable[[Tensor, Tensor], Tensor]
-"""(noisy patches ``b t h w p``, levels ``b t``) → estimates of the clean patches."""
+Estimate = Callable[[Tensor, Tensor, int], Tensor]
+"""(noisy patches ``b t h w p``, levels ``b t``, latent steps given) → estimates of the clean
+patches of the latent steps after those given."""
 
 DrawNoise = Callable[[int, tuple[int, int, int, int]], Tensor]
 """(index of the window, shape ``t h w p``) → standard normal noise ``b t h w p``."""
@@ -44,7 +45,7 @@ def sample(
     z = noise
     for i in range(steps):
         levels[:, given:] = i / steps
-        clean = estimate(torch.cat([prefix, z], dim=1), levels)[:, given:].clamp(-1, 1)
+        clean = estimate(torch.cat([prefix, z], dim=1), levels, given).clamp(-1, 1)
         z = z.lerp(clean, 1 / (steps - i))
     return z
 

@@ -97,5 +97,5 @@ class Denoising:
             shown = [past[:, window.start : window.split], noisy[:, first : first + window.future]]
             levels = noisy.new_full((len(noisy), window.prefix + window.future), level)
             levels[:, : window.prefix] = past_level
-            foreseen.append(self.estimate(torch.cat(shown, dim=1), levels)[:, window.prefix :])
+            foreseen.append(self.estimate(torch.cat(shown, dim=1), levels, window.prefix))
         return torch.cat(foreseen, dim=1)

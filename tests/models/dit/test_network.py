@@ -68,6 +68,18 @@ def test_every_token_sees_every_other(random_network: Network) -> None:
     assert bool((moved > 1e-5).all())
 
 
+@pytest.mark.parametrize("given", [0, 1, 3])
+def test_estimates_after_what_is_given_are_those_of_all(
+    given: int, random_network: Network
+) -> None:
+    network = random_network().double()
+    patches, levels = (each.double() for each in _asked(4, 2, 3))
+    whole = network(patches, levels)
+    asked = network(patches, levels, given)
+    assert asked.shape == whole[:, given:].shape
+    torch.testing.assert_close(asked, whole[:, given:], rtol=1e-5, atol=1e-6)
+
+
 def test_where_a_patch_stands_matters(random_network: Network) -> None:
     patches, levels = _asked(1, 1, 2, batch=1)
     network = random_network()

@@ -8,11 +8,11 @@ from worldbench_models.windows import windows
 MEAN, SPREAD = 0.1, 0.15
 
 
-def gaussian(patches: torch.Tensor, levels: torch.Tensor) -> torch.Tensor:
+def gaussian(patches: torch.Tensor, levels: torch.Tensor, given: int) -> torch.Tensor:
     """E[x | z] for independent normal values: the best estimate there is."""
     t = levels[:, :, None, None, None].double()
     gain = t * SPREAD**2 / (t**2 * SPREAD**2 + (1 - t) ** 2)
-    return MEAN + gain * (patches - t * MEAN)
+    return (MEAN + gain * (patches - t * MEAN))[:, given:]
 
 
 def _noise(*shape: int) -> torch.Tensor:
@@ -42,26 +42,27 @@ def test_a_single_step_returns_the_mean() -> None:
 
 @pytest.mark.parametrize("steps", [1, 3, 20])
 def test_the_last_step_arrives_at_the_estimate_itself(steps: int) -> None:
-    given: list[torch.Tensor] = []
+    told: list[torch.Tensor] = []
 
-    def estimate(patches: torch.Tensor, levels: torch.Tensor) -> torch.Tensor:
-        given.append(torch.rand(patches.shape, generator=torch.Generator().manual_seed(len(given))))
-        return given[-1]
+    def estimate(patches: torch.Tensor, levels: torch.Tensor, given: int) -> torch.Tensor:
+        generator = torch.Generator().manual_seed(len(told))
+        told.append(torch.rand(patches[:, given:].shape, generator=generator))
+        return told[-1]
 
     sampled = sample(estimate, torch.zeros(1, 1, 2, 2, 3), _noise(1, 4, 2, 2, 3).float(), steps)
-    assert len(given) == steps
-    assert torch.equal(sampled, given[-1][:, 1:])
+    assert len(told) == steps
+    assert torch.equal(sampled, told[-1])
 
 
 def test_every_step_follows_the_velocity_with_estimates_clamped_to_the_range() -> None:
-    def wild(patches: torch.Tensor, levels: torch.Tensor) -> torch.Tensor:
-        return 3 * patches.sin() + levels[:, :, None, None, None]
+    def wild(patches: torch.Tensor, levels: torch.Tensor, given: int) -> torch.Tensor:
+        return (3 * patches.sin() + levels[:, :, None, None, None])[:, given:]
 
     prefix, z = _noise(2, 2, 1, 1, 3), _noise(2, 3, 1, 1, 3)
     expected = z
     for i in range(5):
         levels = torch.cat([torch.ones(2, 2), torch.full((2, 3), i / 5)], dim=1)
-        clean = wild(torch.cat([prefix, expected], dim=1), levels)[:, 2:].clamp(-1, 1)
+        clean = wild(torch.cat([prefix, expected], dim=1), levels, 2).clamp(-1, 1)
         expected = expected + velocity(clean, expected, i / 5) / 5
     torch.testing.assert_close(sample(wild, prefix, z, 5), expected, rtol=1e-5, atol=1e-6)
 
@@ -71,9 +72,9 @@ def test_the_prefix_enters_every_evaluation_clean_and_never_leaves() -> None:
     before = prefix.clone()
     asked: list[tuple[torch.Tensor, torch.Tensor]] = []
 
-    def estimate(patches: torch.Tensor, levels: torch.Tensor) -> torch.Tensor:
+    def estimate(patches: torch.Tensor, levels: torch.Tensor, given: int) -> torch.Tensor:
         asked.append((patches.clone(), levels.clone()))
-        return torch.full_like(patches, 0.5)
+        return torch.full_like(patches[:, given:], 0.5)
 
     sampled = sample(estimate, prefix, _noise(2, 3, 1, 1, 3), 4)
     assert sampled.shape[1] == 3
@@ -87,10 +88,10 @@ def test_the_prefix_enters_every_evaluation_clean_and_never_leaves() -> None:
 @pytest.mark.parametrize("horizon", [1, 3, 6, 15])
 @pytest.mark.parametrize("context", [1, 2, 7, 8, 20])
 def test_windows_carry_a_law_over_any_horizon(context: int, horizon: int) -> None:
-    def decaying(patches: torch.Tensor, levels: torch.Tensor) -> torch.Tensor:
-        given = int((levels[0] == 1).sum())
+    def decaying(patches: torch.Tensor, levels: torch.Tensor, given: int) -> torch.Tensor:
+        assert given == int((levels[0] == 1).sum())
         assert patches.shape[1] == 8
-        ahead = torch.arange(1 - given, 9 - given).double()
+        ahead = torch.arange(1, 9 - given).double()
         return patches[:, given - 1 : given] * 0.9 ** ahead[:, None, None, None]
 
     drawn: list[int] = []
@@ -108,10 +109,9 @@ def test_windows_carry_a_law_over_any_horizon(context: int, horizon: int) -> Non
 
 
 def test_a_short_horizon_begins_a_longer_one_only_where_both_end_in_the_first_window() -> None:
-    def looking_back(patches: torch.Tensor, levels: torch.Tensor) -> torch.Tensor:
+    def looking_back(patches: torch.Tensor, levels: torch.Tensor, given: int) -> torch.Tensor:
         """Foresees the mean of all that is given, so that it matters how much that is."""
-        given = int((levels[0] == 1).sum())
-        return patches[:, :given].mean(dim=1, keepdim=True).expand_as(patches)
+        return patches[:, :given].mean(dim=1, keepdim=True).expand_as(patches[:, given:])
 
     def foreseen(context: int, horizon: int) -> torch.Tensor:
         clip = _noise(1, context, 1, 1, 2).clamp(-1, 1)

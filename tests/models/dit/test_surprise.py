@@ -27,13 +27,13 @@ def _clean(batch: int = 2, steps: int = 5) -> torch.Tensor:
     return torch.rand(batch, steps, 2, 2, 6, generator=generator) * 2 - 1
 
 
-def _identity(patches: torch.Tensor, levels: torch.Tensor) -> torch.Tensor:
-    return patches
+def _identity(patches: torch.Tensor, levels: torch.Tensor, given: int) -> torch.Tensor:
+    return patches[:, given:]
 
 
 def test_an_oracle_is_not_surprised() -> None:
     clean = _clean()
-    denoising = Denoising(lambda patches, levels: clean, LEVELS, 2, 8)
+    denoising = Denoising(lambda patches, levels, given: clean[:, given:], LEVELS, 2, 8)
     assert not denoising.curve(clean, 2, Bank(2)).any()
 
 
@@ -60,9 +60,9 @@ def test_only_the_future_is_noised_and_the_bank_is_asked_in_its_shape() -> None:
     clean, bank = _clean(), Bank(2)
     shown: list[tuple[torch.Tensor, torch.Tensor]] = []
 
-    def estimate(patches: torch.Tensor, levels: torch.Tensor) -> torch.Tensor:
+    def estimate(patches: torch.Tensor, levels: torch.Tensor, given: int) -> torch.Tensor:
         shown.append((patches, levels))
-        return patches
+        return patches[:, given:]
 
     Denoising(estimate, LEVELS, 2, 8).curve(clean, 2, bank)
     wanted = [((3, 2, 2, 6), t, i, s) for t in LEVELS for i in (0, 1) for s in (1, -1)]
@@ -82,12 +82,11 @@ def test_clips_of_a_trial_share_their_noise() -> None:
 
 
 def test_a_future_that_its_past_misleads_about_is_less_expected() -> None:
-    def copying(patches: torch.Tensor, levels: torch.Tensor) -> torch.Tensor:
+    def copying(patches: torch.Tensor, levels: torch.Tensor, given: int) -> torch.Tensor:
         """Foresees the last clean step, or grey where nothing is clean."""
         if float(levels[0, 0]) < 1:
-            return torch.zeros_like(patches)
-        last = int((levels[0] == 1).sum()) - 1
-        return patches[:, last : last + 1].expand_as(patches)
+            return torch.zeros_like(patches[:, given:])
+        return patches[:, given - 1 : given].expand_as(patches[:, given:])
 
     clean = _clean(2)
     clean[0, 2:] = clean[0, 1]  # stays as it was
@@ -102,9 +101,9 @@ def test_without_history_the_past_is_pure_noise_at_level_zero() -> None:
     clean, bank = _clean(), Bank(2)
     shown: list[tuple[torch.Tensor, torch.Tensor]] = []
 
-    def estimate(patches: torch.Tensor, levels: torch.Tensor) -> torch.Tensor:
+    def estimate(patches: torch.Tensor, levels: torch.Tensor, given: int) -> torch.Tensor:
         shown.append((patches, levels))
-        return patches
+        return patches[:, given:]
 
     Denoising(estimate, (0.5,), 1, 8).curve(clean, 2, bank, history=False)
     for (patches, levels), sign in zip(shown, (1, -1), strict=True):
@@ -115,11 +114,11 @@ def test_without_history_the_past_is_pure_noise_at_level_zero() -> None:
 
 @pytest.mark.parametrize("context", [1, 2, 6])
 def test_clips_longer_than_a_window_are_asked_with_their_true_past(context: int) -> None:
-    def following(patches: torch.Tensor, levels: torch.Tensor) -> torch.Tensor:
+    def following(patches: torch.Tensor, levels: torch.Tensor, given: int) -> torch.Tensor:
         """Foresees steps that grow by 1 from the last clean one."""
         assert patches.shape[1] <= 4
-        given = int((levels[0] == 1).sum())
-        ahead = torch.arange(1 - given, patches.shape[1] + 1 - given)
+        assert given == int((levels[0] == 1).sum())
+        ahead = torch.arange(1, patches.shape[1] + 1 - given)
         return patches[:, given - 1 : given] + ahead[:, None, None, None]
 
     clean = torch.arange(11.0)[None, :, None, None, None].expand(2, 11, 2, 2, 6).clone()
