@@ -1,5 +1,6 @@
 """The truth that read-outs are held against: where the target is seen, and which side is which."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -62,6 +63,16 @@ def states_of(track: Track, cut: Cut) -> States:
         of_target, area = torch.zeros(seen.segmentation.shape, dtype=torch.float64), 0.0
     diameter = 2 * (area / np.pi) ** 0.5 / height
     return States(of_target, torch.from_numpy(_middle(future)), diameter)
+
+
+def truth_of(
+    states: Sequence[States], stride: int, grid: Sequence[int]
+) -> tuple[Float[Tensor, "2 steps h w"], Float[Tensor, "steps 1 w"]]:
+    """Returns how much of each token shows A's and P's target, and which side A's comes out on."""
+    coverage = torch.stack([each.coverage(stride, (grid[0], grid[1])) for each in states])
+    sides = states[0].sides(stride, grid[1])[:, None]
+    balance = float((coverage[0] * sides).sum())
+    return coverage, sides if balance >= 0 else -sides
 
 
 def _middle(track: Track) -> Float[np.ndarray, " f"]:
