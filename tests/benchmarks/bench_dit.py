@@ -1,7 +1,7 @@
 """Measures the DiT: GFLOP/s of each use against the machine's matrix products, and batching.
 
 Run ``python tests/benchmarks/bench_dit.py [--device cuda] [--size s] [--precision bf16]``. Counted
-operations are those of the network's matrix products and attention; the ceiling is one large matrix
+operations are those of matrix products, attention and convolutions; the ceiling is one large matrix
 product of the same precision on the same device, measured in the same run, and on a GPU whose peak
 is known the share of the peak (MFU) stands beside it. Training steps are whole steps: draws,
 forward, backward, clipping, both optimisers, averaging.
@@ -14,9 +14,13 @@ import torch
 from timing import ceiling, seconds
 from torch import Tensor
 
+from worldbench.flops import count
+from worldbench_models.blocks import SIZES
 from worldbench_models.dit.adapter import DiTAdapter
+from worldbench_models.dit.network import DiT
 from worldbench_models.dit.recipe import DiTRecipe
 from worldbench_models.patches import FRAMES, RESOLUTION
+from worldbench_models.pixels import to_patches
 from worldbench_models.training.compute import TRAINING_PASSES, peak_tflops
 from worldbench_models.training.learner import Learner
 from worldbench_models.training.optimiser import Muon
@@ -42,8 +46,6 @@ def main() -> None:
     recipe = DiTRecipe()
     forward = recipe.clip_flops(asked.size)
     adapter = DiTAdapter(weights="random", size=asked.size, sampler_steps=STEPS)
-    depth = len(adapter.layers)
-    encoded = (adapter.layers.index(adapter.layer) + 1) / depth
 
     def tell(name: str, spent: float, clips: int, flops: float) -> None:
         rate = flops * clips / spent
@@ -65,16 +67,38 @@ def main() -> None:
 
     for batch in (64, 256) if on_gpu else (1, 4, 16):
         video = torch.rand(batch, FRAMES, 3, *RESOLUTION, device=device)
-        # Blocks after the encoded layer do not run; what stands before and after them is small.
-        spent = seconds(cast(lambda v=video: adapter.encode(v)), device)
-        tell(f"encode, batch {batch}", spent, batch, encoded * forward)
+        action = cast(lambda v=video: adapter.encode(v))
+        tell(f"encode, batch {batch}", seconds(action, device), batch, count(action).flops / batch)
     for batch in (64,) if on_gpu else (1, 4):
         video = torch.rand(batch, CONTEXT, 3, *RESOLUTION, device=device)
         seeds = list(range(batch))
         action = cast(lambda v=video, s=seeds: adapter.generate(v, 12, samples=1, seeds=s))
-        spent = seconds(action, device, repeats=1)
-        tell(f"rollout, {STEPS} steps, batch {batch}", spent, batch, STEPS * forward)
+        spent, flops = seconds(action, device, repeats=1), count(action).flops / batch
+        tell(f"rollout, {STEPS} steps, batch {batch}", spent, batch, flops)
+    tell_what_given_steps_save(asked.size, device, cast)
     train(recipe, asked.size, device, precision, lambda *given: tell(*given, 3 * forward))
+
+
+def tell_what_given_steps_save(
+    size: str,
+    device: torch.device,
+    cast: Callable[[Callable[[], object]], Callable[[], object]],
+) -> None:
+    """Compares estimates of the last 3 of 8 latent steps with estimates of all."""
+    batch = 64 if device.type == "cuda" else 2
+    clips = torch.rand(batch, FRAMES, 3, *RESOLUTION, device=device)
+    patches = to_patches(clips, min(RESOLUTION))
+    given = patches.shape[1] - 3
+    levels = torch.full(patches.shape[:2], 0.5, device=device)
+    levels[:, :given] = 1
+    network = DiT(SIZES[size]).to(device)
+    after, whole = (
+        seconds(cast(lambda n=n: network(patches, levels, n)), device) for n in (given, 0)
+    )
+    print(
+        f"estimates after {given} given steps {1000 * after / batch:.2f} ms a clip, of all "
+        f"{1000 * whole / batch:.2f} ms: {whole / after:.2f} times as long"
+    )
 
 
 def train(
