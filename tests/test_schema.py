@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
+from worldbench.scale import Scale
 from worldbench.schema import (
     AdapterCard,
     Body,
@@ -155,3 +156,27 @@ def test_the_board_key_depends_on_everything_that_was_asked(change):
 def test_the_schema_is_imported_without_torch():
     code = "import sys, worldbench.schema; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+@pytest.mark.parametrize(
+    "told",
+    [
+        {"accuracy": {"floor": "half"}},
+        {"accuracy": {"ceiling": "best"}},
+        {"accuracy": {"floor": float("nan")}},
+        {"accuracy": {"roof": 1.0}},
+        {"accuracy": 0.5},
+        ["accuracy"],
+    ],
+)
+def test_scales_that_cannot_be_read_are_refused(told):
+    with pytest.raises(ValidationError):
+        suite(protocol={"scales": told})
+
+
+def test_scales_are_what_the_protocol_tells():
+    told = {"accuracy": {"floor": ["copy_last", "still"], "ceiling": "oracle"}, "control": {}}
+    scales = suite(protocol={"scales": told}).scales
+    assert scales["accuracy"] == Scale(floor=("copy_last", "still"), ceiling="oracle")
+    assert scales["control"] == Scale()
+    assert suite().scales == {}

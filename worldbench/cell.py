@@ -10,8 +10,17 @@ from worldbench.adapter import Adapter
 from worldbench.data.source import ClipSource
 from worldbench.errors import RecordError
 from worldbench.record import UNRESOLVED, record_key, record_path
-from worldbench.schema import AdapterCard, Body, DataInfo, Record, SuiteInfo, Trial, digest
-from worldbench.suite import Setting, Suite
+from worldbench.schema import (
+    SCALES_KEY,
+    AdapterCard,
+    Body,
+    DataInfo,
+    Record,
+    SuiteInfo,
+    Trial,
+    digest,
+)
+from worldbench.suite import Scaled, Setting, Suite
 
 logger = logging.getLogger(__name__)
 
@@ -36,9 +45,17 @@ class Question:
             version=suite.version,
             metric_versions=dict(suite.metric_versions),
             data=data.info,
-            protocol={**suite.protocol(data), **run},
+            protocol={**suite.protocol(data), **_scales(suite), **run},
         )
         return cls(suite, data, setting, trials, info)
+
+
+def _scales(suite: Suite) -> dict[str, Any]:
+    if not isinstance(suite, Scaled):
+        return {}
+    return {
+        SCALES_KEY: {name: scale.model_dump(mode="json") for name, scale in suite.scales.items()}
+    }
 
 
 @dataclass(frozen=True)

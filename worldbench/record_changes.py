@@ -7,8 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from worldbench.agreement import agree
-from worldbench.leaderboard.board import Column
-from worldbench.leaderboard.scales import target
+from worldbench.leaderboard.scales import scale_of
 from worldbench.record import read_all
 from worldbench.schema import Body, MetricResult
 
@@ -51,24 +50,18 @@ def moved(before: Body, after: Body) -> list[Change]:
                 kind = "added" if a is None else "removed" if b is None else "status"
                 found.append(_change(kind, after, (b or a), *told))
         elif not agree(a.value, b.value):
-            found.append(_change(_direction(b, a.value, b.value), after, b, a.value, b.value))
+            found.append(_change(_direction(b, after, a.value), after, b, a.value, b.value))
     if before.status != after.status:
         found.insert(0, _change("status", after, None, before.status, after.status))
     return found
 
 
-def _direction(metric: MetricResult, before: float, after: float) -> str:
-    column = Column(
-        metric.name,
-        metric.label,
-        metric.factors,
-        metric.unit,
-        metric.higher_is_better,
-        metric.headline,
-    )
-    if target(column) is not None:
+def _direction(metric: MetricResult, after: Body, before: float) -> str:
+    scale = scale_of(metric.name, after.suite)
+    if scale is not None and scale.target is not None:
         return "changed"  # a control has a value that it should have, and no better one
-    return "better" if (after > before) == metric.higher_is_better else "worse"
+    assert metric.value is not None
+    return "better" if (metric.value > before) == metric.higher_is_better else "worse"
 
 
 def diff(base: Path, head: Path) -> dict[str, Any]:

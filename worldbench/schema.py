@@ -12,10 +12,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, field_validator, model_validator
+
+from worldbench.scale import Scale
 
 SCHEMA_VERSION = 1
 """Version of the record layout; :func:`worldbench.record.read` refuses any other."""
+
+SCALES_KEY = "scales"
+"""Where a suite's protocol holds the scales of metrics that worldbench doesn't know."""
 
 Scalar = str | int | float | bool
 Status = Literal["ok", "skipped", "failed"]
@@ -41,6 +46,9 @@ def seed_of(*key: object) -> int:
     60 bits: not negative in any 64-bit integer, as ``torch.Generator`` asks.
     """
     return int(digest(list(key))[:15], 16)
+
+
+_SCALES = TypeAdapter(dict[str, Scale])
 
 
 class _Frozen(BaseModel):
@@ -176,6 +184,17 @@ class SuiteInfo(_Frozen):
     metric_versions: dict[str, str] = Field(default_factory=dict)
     data: DataInfo
     protocol: dict[str, Any]
+
+    @property
+    def scales(self) -> dict[str, Scale]:
+        """The scales that the suite itself tells (``scales`` in its protocol), by metric."""
+        return _SCALES.validate_json(canonical_json(self.protocol.get(SCALES_KEY, {})))
+
+    @field_validator("protocol")
+    @classmethod
+    def _tells_scales(cls, protocol: dict[str, Any]) -> dict[str, Any]:
+        _SCALES.validate_json(canonical_json(protocol.get(SCALES_KEY, {})))
+        return protocol
 
 
 class Body(_Frozen):

@@ -16,6 +16,7 @@ from torch import Tensor
 from worldbench.adapter import Adapter
 from worldbench.data.source import ClipSource
 from worldbench.progress import Progress
+from worldbench.scale import Scale
 from worldbench.schema import AdapterCard, MetricResult, Trial, seed_of
 
 Row = dict[str, Any]
@@ -149,6 +150,17 @@ class BeyondRows(Protocol):
     """
 
     beyond_rows: ClassVar[str]
+
+
+@runtime_checkable
+class Scaled(Protocol):
+    """Has metrics that worldbench doesn't ship, and tells what their values are read on.
+
+    Attributes:
+        scales: Floors and ceilings by metric, for the board; they become part of the protocol.
+    """
+
+    scales: ClassVar[Mapping[str, Scale]]
 
 
 @runtime_checkable

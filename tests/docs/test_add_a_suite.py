@@ -55,8 +55,8 @@ def test_what_the_page_shows_runs_and_ranks(
     assert scores == {"copy_last": 0.5, "context_mean": 0.5, "real_future": 1.0}
     assert main(shown("leaderboard")) == 0
     (section,) = leaderboard.build(Path("out/records")).sections
-    assert section.columns[0].no_skill == "no floor and ceiling are declared for this metric"
-    assert "no floor and ceiling are declared for this metric" in PAGE.read_text()
+    skills = {row.adapter: row.cells[0].skill for row in section.rows}
+    assert skills == {"copy_last": 0.0, "context_mean": 0.0, "real_future": 1.0}
     assert main(shown("compare")) == 0
     assert "A is better" in capsys.readouterr().out
 

@@ -13,6 +13,7 @@ from scipy import stats as scipy_stats
 
 from worldbench.errors import RecordError, UsageError
 from worldbench.leaderboard import Board, Cell, Section, build, render, stale, write
+from worldbench.leaderboard.scales import target
 
 
 def section_of(board: Board, suite: str = "video_distance") -> Section:
@@ -167,6 +168,35 @@ def test_metrics_without_a_ceiling_have_no_skill_and_say_so(records):
     section = section_of(build(records))
     assert cell_of(build(records), "linear_flow", "psnr").skill is None
     assert section.columns[1].no_skill == "this metric has no ceiling"
+
+
+def test_a_suite_from_outside_tells_floors_ceilings_and_targets(tree, make_result):
+    tree.protocol["scales"] = {
+        "arrow_accuracy": {"floor": 0.5, "ceiling": 1.0},
+        "gap": {"floor": ["still", "copy_last"], "ceiling": "oracle"},
+        "psnr": {"no_skill": "here it is a <control>", "target": 30.0},
+    }
+    told = {"copy_last": (0.5, 8.0), "still": (0.5, 6.0), "real_future": (1.0, 1.0)}
+    for name, (arrow, gap) in {**told, "model": (0.75, 2.0)}.items():
+        metrics = (
+            make_result("arrow_accuracy", arrow, 0.01, headline=True),
+            make_result("gap", gap, 0.01, higher_is_better=False),
+            make_result("psnr", 20.0),
+            make_result("nameless", 1.0),
+        )
+        tree.add(tree.card(name), metrics, suite="arrow")
+    board = build(tree.root)
+    columns = {column.name: column for column in section_of(board, "arrow").columns}
+    assert cell_of(board, "model", "arrow_accuracy", "arrow").skill == 0.5
+    assert columns["gap"].floor is not None
+    assert columns["gap"].floor.source == "still"  # the best of the floors
+    assert cell_of(board, "model", "gap", "arrow").skill == pytest.approx((6 - 2) / (6 - 1))
+    assert target(columns["psnr"]) == 30.0
+    assert columns["psnr"].no_skill == "here it is a <control>"
+    assert columns["nameless"].no_skill == "no floor and ceiling are declared for this metric"
+    pages = [page.decode() for name, page in render(board).items() if not name.endswith(".json")]
+    assert any("here it is a &lt;control&gt;" in page for page in pages)
+    assert not any("<control>" in page for page in pages)
 
 
 @pytest.mark.parametrize(

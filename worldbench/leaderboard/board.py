@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from worldbench.scale import Scale
 from worldbench.schema import DataInfo, Family, Scalar
 
 Role = Literal["", "floor", "ceiling"]
@@ -80,6 +81,7 @@ class Column:
         unit: Unit of its values, empty for shares and pure numbers.
         higher_is_better: Its direction.
         headline: Whether adapters are ranked on it.
+        scale: What its values are read on; None if nobody has told.
         floor: Where trivial models stand, if the metric has a floor and it was measured.
         ceiling: Where the real future stands, likewise.
         no_skill: Why its cells have no skill; None where they do.
@@ -91,6 +93,7 @@ class Column:
     unit: str
     higher_is_better: bool
     headline: bool
+    scale: Scale | None = None
     floor: Anchor | None = None
     ceiling: Anchor | None = None
     no_skill: str | None = None

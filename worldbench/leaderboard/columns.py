@@ -6,7 +6,8 @@ from dataclasses import replace
 
 from worldbench.errors import RecordError
 from worldbench.leaderboard.board import Cell, Column
-from worldbench.schema import Body, MetricResult, Scalar
+from worldbench.leaderboard.scales import scale_of
+from worldbench.schema import Body, MetricResult, Scalar, SuiteInfo
 
 ColumnKey = tuple[str, tuple[tuple[str, Scalar], ...], bool]
 
@@ -51,7 +52,7 @@ class Layout:
             for metric, key in self._keys(body):
                 place = main if is_main(metric) else rest
                 if key not in place:
-                    place[key] = _column(key, metric)
+                    place[key] = _column(key, metric, body.suite)
                     unknown.add(key)
                 if _tells_unit(metric):
                     if key in unknown:
@@ -148,7 +149,7 @@ def factor_text(factors: Iterable[tuple[str, Scalar]]) -> str:
     return ", ".join(f"{name} = {value}" for name, value in sorted(factors))
 
 
-def _column(key: ColumnKey, metric: MetricResult) -> Column:
+def _column(key: ColumnKey, metric: MetricResult, suite: SuiteInfo) -> Column:
     shown = factor_text((k, v) for k, v in key[1] if k != "extractor")
     return Column(
         name=metric.name,
@@ -157,6 +158,7 @@ def _column(key: ColumnKey, metric: MetricResult) -> Column:
         unit=metric.unit,
         higher_is_better=metric.higher_is_better,
         headline=metric.headline,
+        scale=scale_of(metric.name, suite),
     )
 
 

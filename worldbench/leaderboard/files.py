@@ -100,5 +100,7 @@ def to_json(board: Board) -> str:
     del data["records"]  # a path of the machine
     for section, source in zip(data["sections"], board.sections, strict=True):
         section["data"] = source.data.model_dump(mode="json")
+        for column in [*section["columns"], *section["breakdowns"]]:
+            del column["scale"]  # floor, ceiling and no_skill say what came of it
     data["schema"] = BOARD_SCHEMA
     return json.dumps(data, sort_keys=True, indent=1, ensure_ascii=False, allow_nan=False) + "\n"

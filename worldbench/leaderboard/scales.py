@@ -1,51 +1,35 @@
 """Floors, ceilings and skill: the scale that every metric is read on."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
-from typing import Literal
+from dataclasses import replace
 
 from worldbench.leaderboard.board import Anchor, Cell, Column
-from worldbench.schema import Body, Family
+from worldbench.scale import Scale
+from worldbench.schema import Body, Family, SuiteInfo
 from worldbench.stats import Interval, gap_standard_error, skill
-
-
-@dataclass(frozen=True)
-class Scale:
-    """Where a metric's floor and ceiling come from.
-
-    Attributes:
-        floor: A share known by construction, or the adapters of which the best one that ran is the
-            floor; None if the board knows no floor.
-        ceiling: A share known by construction, ``oracle`` for the record of the real future, or
-            None if the metric has no ceiling, hence no skill.
-        no_skill: Why its scores have no skill even so; None if floor and ceiling decide.
-        target: The value a control should have where neither direction is better.
-    """
-
-    floor: float | tuple[str, ...] | None
-    ceiling: float | Literal["oracle"] | None
-    no_skill: str | None = None
-    target: float | None = None
-
 
 COPY_LAST = ("copy_last",)
 
+# Every record measures floor and ceiling through its own read-out and places itself between.
+_SKILL = Scale(
+    floor=0.0, ceiling=1.0, no_skill="it is a skill: its record measured floor and ceiling"
+)
+
 SCALES: dict[str, Scale] = {
-    "pair_accuracy": Scale(0.5, 1.0),
-    "visible_control": Scale(0.5, 1.0),
+    "pair_accuracy": Scale(floor=0.5, ceiling=1.0),
+    "visible_control": Scale(floor=0.5, ceiling=1.0),
     "both_possible_control": Scale(
-        None, None, "it is a control: where both futures are possible, neither should win", 0.5
+        no_skill="it is a control: where both futures are possible, neither should win", target=0.5
     ),
-    "tied": Scale(None, None, "it is a control: how often neither future was the less expected"),
-    "rigidity_accuracy": Scale(0.5, 1.0),
-    # Every record measures floor and ceiling through its own read-out and places itself between.
-    "rollout_skill": Scale(0.0, 1.0, "it is a skill: its record measured floor and ceiling"),
-    "anchored_skill": Scale(0.0, 1.0, "it is a skill: its record measured floor and ceiling"),
-    "frechet": Scale(COPY_LAST, "oracle"),
-    "frechet_inf": Scale(COPY_LAST, "oracle"),
-    "kernel": Scale(COPY_LAST, "oracle"),
-    "psnr": Scale(COPY_LAST, None),
-    "ssim": Scale(COPY_LAST, None),
+    "tied": Scale(no_skill="it is a control: how often neither future was the less expected"),
+    "rigidity_accuracy": Scale(floor=0.5, ceiling=1.0),
+    "rollout_skill": _SKILL,
+    "anchored_skill": _SKILL,
+    "frechet": Scale(floor=COPY_LAST, ceiling="oracle"),
+    "frechet_inf": Scale(floor=COPY_LAST, ceiling="oracle"),
+    "kernel": Scale(floor=COPY_LAST, ceiling="oracle"),
+    "psnr": Scale(floor=COPY_LAST),
+    "ssim": Scale(floor=COPY_LAST),
     **dict.fromkeys(
         (
             "anchored_similarity",
@@ -59,18 +43,16 @@ SCALES: dict[str, Scale] = {
             "rotation_error",
             "direction_error",
         ),
-        Scale(None, None, "its floor and ceiling are futures of its own record"),
+        Scale(no_skill="its floor and ceiling are futures of its own record"),
     ),
-    "gain_over_mean": Scale(None, None, "it is a difference: its record measured what it is over"),
-    "correspondence_recall": Scale(
-        None, None, "its floor is chance, which its own record measured"
-    ),
-    "asked": Scale(None, None, "it is no score: the share of trials that could be asked"),
+    "gain_over_mean": Scale(no_skill="it is a difference: its record measured what it is over"),
+    "correspondence_recall": Scale(no_skill="its floor is chance, which its own record measured"),
+    "asked": Scale(no_skill="it is no score: the share of trials that could be asked"),
     # Its floors, chance and a random-init twin, are factors of the record and not adapters.
-    "top1": Scale(None, None),
-    "top5": Scale(None, None),
-    "per_class": Scale(None, None),
-    "fold_top1": Scale(None, None, "it is the best of a grid on the clips that chose"),
+    "top1": Scale(),
+    "top5": Scale(),
+    "per_class": Scale(),
+    "fold_top1": Scale(no_skill="it is the best of a grid on the clips that chose"),
     **dict.fromkeys(
         (
             "gflops",
@@ -80,12 +62,17 @@ SCALES: dict[str, Scale] = {
             "generate_gflops",
             "surprise_gflops",
         ),
-        Scale(None, None, "it is a cost"),
+        Scale(no_skill="it is a cost"),
     ),
 }
-"""The scale of every metric that worldbench ships, by its name."""
+"""The scale of every metric that worldbench ships, by its name. Other suites tell their own."""
 
 _FULL_SHARE = {"": 1.0, "fraction": 1.0, "%": 100.0}
+
+
+def scale_of(name: str, suite: SuiteInfo) -> Scale | None:
+    """Returns a metric's scale: what its suite tells, or what is known of the name."""
+    return suite.scales.get(name) or SCALES.get(name)
 
 
 def anchored(column: Column, bodies: Iterable[tuple[Body, Cell]]) -> Column:
@@ -98,7 +85,7 @@ def anchored(column: Column, bodies: Iterable[tuple[Body, Cell]]) -> Column:
     Returns:
         The column with ``floor``, ``ceiling`` and ``no_skill`` filled in.
     """
-    scale = SCALES.get(column.name)
+    scale = column.scale
     if scale is None:
         return replace(column, no_skill="no floor and ceiling are declared for this metric")
     measured = [(body, cell) for body, cell in bodies if cell.value is not None]
@@ -128,8 +115,7 @@ def by_construction(column: Column) -> Column:
 
 def target(column: Column) -> float | None:
     """Returns the value that a control should have; None where a direction is better."""
-    scale = SCALES.get(column.name)
-    full = _FULL_SHARE.get(column.unit)
+    scale, full = column.scale, _FULL_SHARE.get(column.unit)
     if scale is None or scale.target is None or full is None:
         return None
     return scale.target * full
