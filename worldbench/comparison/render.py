@@ -120,7 +120,9 @@ def as_json(comparison: Comparison) -> str:
 
 def _line(line: Line) -> dict[str, object]:
     extra = {"difference": line.difference, "winner": line.winner, "loss": line.loss}
-    return asdict(line) | extra
+    told = asdict(line) | extra
+    del told["column"]["scale"]  # the answers say what came of it
+    return told
 
 
 def as_html(comparison: Comparison) -> str:
