@@ -11,7 +11,15 @@ from provenances import provenance
 
 from worldbench import record as records
 from worldbench.errors import EnvironmentFault, RecordError
-from worldbench.record import read, read_all, record_key, record_path, write, write_atomic
+from worldbench.record import (
+    read,
+    read_all,
+    record_key,
+    record_path,
+    write,
+    write_atomic,
+    write_together,
+)
 from worldbench.schema import AdapterCard, Body, DataInfo, Record, SuiteInfo
 
 
@@ -123,6 +131,25 @@ def test_a_rename_that_fails_leaves_the_old_file_and_nothing_else(
         write_atomic(path, b"new")
     assert path.read_bytes() == b"old"
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_of_files_written_together_none_is_new_before_all_are(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one, two = tmp_path / "one", tmp_path / "two"
+    write_together({one: b"old", two: b"old"})
+    left = [1]
+
+    def full(handle: int) -> None:
+        left[0] -= 1
+        if left[0] < 0:
+            no_space()
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(EnvironmentFault, match="two"):
+        write_together({one: b"new", two: b"new"})
+    assert (one.read_bytes(), two.read_bytes()) == (b"old", b"old")
+    assert sorted(tmp_path.iterdir()) == [one, two]
 
 
 def test_a_full_disk_is_named_with_the_way_out(

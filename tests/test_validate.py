@@ -12,7 +12,8 @@ from tracked_runs import METRICS, a_record
 
 from worldbench import cli
 from worldbench import record as records
-from worldbench.remeasure import foreign_targets, remeasure
+from worldbench.foreign import foreign_targets
+from worldbench.remeasure import remeasure
 from worldbench.schema import MetricResult, Record
 
 OURS = Path(__file__).parents[1] / "reports" / "records"

@@ -99,10 +99,11 @@ def means_apart(body: Body, rows: Sequence[Row]) -> tuple[list[str], list[str]]:
         What differs, and the labels of the measured metrics that are no such means.
     """
     lines, unchecked = [], []
+    scored = [row for row in rows if row["role"] == "rollout"]
     for metric in body.metrics:
         if metric.value is None:
             continue
-        values = [row[metric.name] for row in rows if row.get(metric.name) is not None]
+        values = [row[metric.name] for row in scored if row.get(metric.name) is not None]
         if set(metric.factors) - {"extractor"} or not values:
             unchecked.append(metric.described)
         elif not all(isinstance(value, int | float) for value in values):

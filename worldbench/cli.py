@@ -240,11 +240,17 @@ def _verify(arguments: list[str]) -> int:
     parser.add_argument("record", type=Path)
     parser.add_argument("overrides", nargs="*", metavar="data.root=DIR", help="what moved since")
     parser.add_argument("--limit", type=int, help="compare the rows of N trials only")
+    parser.add_argument(
+        "--trust",
+        action="store_true",
+        help="run classes that are neither worldbench's nor an installed plugin's: a record of "
+        "your own",
+    )
     given = parser.parse_intermixed_args(arguments)
     log_plainly()
     from worldbench.verify import verify
 
-    outcome = verify(given.record, given.overrides, given.limit)
+    outcome = verify(given.record, given.overrides, given.limit, trust=given.trust)
     print(outcome.report)
     return 0 if outcome.agrees else 1
 

@@ -1,5 +1,6 @@
 """The one loop: adapter × suite → record."""
 
+import hashlib
 import logging
 from collections.abc import Iterator, Sequence
 from functools import partial
@@ -16,7 +17,6 @@ from worldbench.data.video import encode
 from worldbench.errors import EnvironmentFault
 from worldbench.parts import Parts, by_trial, in_trial_order, table_bytes
 from worldbench.provenance import Stopwatch
-from worldbench.record import file_digest, write_atomic
 from worldbench.schema import Body, Record, digest
 from worldbench.suite import Batch, Notes, Row, Scorer
 from worldbench.tracking import Tracker
@@ -67,9 +67,8 @@ def evaluate(
         summary = scorer.summarise(_rows(cell, scorer, parts, tracker))
         watch.notes += scorer.notes if isinstance(scorer, Notes) else ()
         rows_file = cell.path.with_suffix(".parquet")
-        write_atomic(rows_file, table_bytes(summary.rows))
         body = cell.body(status="ok", metrics=summary.metrics, trials=rows_file.name)
-        record = keep(cell.path, body, watch)
+        record = keep(cell.path, body, watch, table_bytes(summary.rows))
         parts.remove()
         tracker.trials(rows_file)
         if examples is not None:
@@ -105,11 +104,11 @@ def _rows(cell: Cell, scorer: Scorer, parts: Parts, tracker: Tracker) -> list[Ro
     return in_trial_order(rows, (trial.id for trial in cell.trials))
 
 
-def keep(path: Path, body: Body, watch: Stopwatch) -> Record:
-    """Writes a record with its provenance and returns it."""
-    sha256 = file_digest(path.with_name(body.trials)) if body.trials is not None else None
+def keep(path: Path, body: Body, watch: Stopwatch, rows: bytes | None = None) -> Record:
+    """Writes a record with its provenance, and its rows beside it, and returns it."""
+    sha256 = None if rows is None else hashlib.sha256(rows).hexdigest()
     record = Record(body=body, provenance=watch.provenance(sha256))
-    records.write(path, record)
+    records.write(path, record, rows)
     return record
 
 

@@ -44,11 +44,40 @@ def write_atomic(path: Path, content: bytes) -> None:
     Raises:
         EnvironmentFault: If the folder cannot be written or the disk is full.
     """
+    write_together({path: content})
+
+
+def write_together(contents: Mapping[Path, bytes]) -> None:
+    """Writes files of which none is replaced before all are on the disk, each atomically.
+
+    Raises:
+        EnvironmentFault: If a folder cannot be written or the disk is full: nothing was replaced.
+    """
+    staged: dict[Path, Path] = {}
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        for path, content in contents.items():
+            with _told_of(path):
+                staged[path] = _staged(path, content)
+        for path, written in staged.items():
+            with _told_of(path):
+                written.replace(path)
+    finally:
+        for written in staged.values():
+            written.unlink(missing_ok=True)
+
+
+@contextmanager
+def _told_of(path: Path) -> Iterator[None]:
+    try:
+        yield
     except OSError as error:
         raise unwritable(path, error) from error
+
+
+def _staged(path: Path, content: bytes) -> Path:
+    """Writes what is to become a file under another name beside it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
         with os.fdopen(handle, "wb") as stream:
             stream.write(content)
@@ -58,12 +87,10 @@ def write_atomic(path: Path, content: bytes) -> None:
         umask = os.umask(0)
         os.umask(umask)
         Path(name).chmod(0o666 & ~umask)
-        Path(name).replace(path)
-    except BaseException as error:
+    except BaseException:
         Path(name).unlink(missing_ok=True)
-        if isinstance(error, OSError):
-            raise unwritable(path, error) from error
         raise
+    return Path(name)
 
 
 def unwritable(path: Path, error: OSError) -> EnvironmentFault:
@@ -100,9 +127,10 @@ def locked(path: Path, refuse: Callable[[OSError], EnvironmentFault]) -> Iterato
         lock.release()
 
 
-def write(path: Path, record: Record) -> None:
-    """Writes a record atomically."""
-    write_atomic(path, record.to_json().encode())
+def write(path: Path, record: Record, rows: bytes | None = None) -> None:
+    """Writes a record atomically, together with its rows where they are new."""
+    beside = {} if rows is None else {path.with_name(str(record.body.trials)): rows}
+    write_together({**beside, path: record.to_json().encode()})
 
 
 def read(path: Path) -> Record:

@@ -13,6 +13,7 @@ from worldbench.cell import Cell, Question
 from worldbench.compose import explained, register_search_path
 from worldbench.errors import RecordError, UsageError
 from worldbench.evaluate import evaluate, score_trials
+from worldbench.foreign import foreign_targets
 from worldbench.parts import Row, read_rows
 from worldbench.provenance import Stopwatch
 from worldbench.redaction import REDACTED
@@ -26,7 +27,13 @@ _ADDED = ("reference", "confusion")
 """Roles of the rows that a suite adds when it summarises; no trial answered them."""
 
 
-def verify(path: Path, overrides: Sequence[str] = (), limit: int | None = None) -> Outcome:
+def verify(
+    path: Path,
+    overrides: Sequence[str] = (),
+    limit: int | None = None,
+    *,
+    trust: bool = False,
+) -> Outcome:
     """Runs a record's configuration again and compares what comes out.
 
     Args:
@@ -34,6 +41,7 @@ def verify(path: Path, overrides: Sequence[str] = (), limit: int | None = None) 
         overrides: What moved since, e.g. ``data.root=DIR``.
         limit: Run only so many trials, spread evenly, and compare their rows, and all metrics with
             what the suite makes of the record's own rows; run all trials if None.
+        trust: Whether it may run what is neither ours nor an installed plugin's.
 
     Returns:
         The outcome, with the largest deviation or the list of what differs.
@@ -43,7 +51,7 @@ def verify(path: Path, overrides: Sequence[str] = (), limit: int | None = None) 
         WorldbenchError: If the run fails.
     """
     record, rows = _measured(path)
-    config = _configuration(record, overrides)
+    config = _configuration(record, overrides, trust=trust)
     with tempfile.TemporaryDirectory(prefix="worldbench-verify-") as folder:
         cell = answerer(config, ask(config), Path(folder))
         differences = _identity(record.body, cell)
@@ -100,8 +108,15 @@ def _stored_rows(path: Path, record: Record) -> list[Row]:
     return read_rows(rows_file)
 
 
-def _configuration(record: Record, overrides: Sequence[str]) -> DictConfig:
+def _configuration(record: Record, overrides: Sequence[str], *, trust: bool = False) -> DictConfig:
     register_search_path()
+    if not trust and (foreign := foreign_targets(record.provenance.config)):
+        raise RecordError(
+            "the record would run what is neither ours nor an installed plugin's",
+            seen=foreign[0],
+            accepted="classes of worldbench and of packages that ship configurations for it",
+            fix="worldbench verify RECORD --trust, if it is yours",
+        )
     bare = [word for word in overrides if word.partition("=")[0] in GROUPS]
     if bare:
         raise UsageError(

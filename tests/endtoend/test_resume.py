@@ -104,6 +104,24 @@ def test_a_full_disk_keeps_the_finished_batches(
     assert bench.record.body == expected
 
 
+def test_an_overwrite_that_finds_the_disk_full_leaves_the_finished_record(
+    bench: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    words = slow(bench, tmp_path / "log")
+    assert bench.run(*words, config_dir=True) == 0
+    (path,) = bench.files
+    kept = {file: file.read_bytes() for file in (path, path.with_suffix(".parquet"))}
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", no_space_after(4 + 1))  # four batches, then the rows
+        assert bench.run(*words, "overwrite=true", config_dir=True) == 4
+    assert {file: file.read_bytes() for file in kept} == kept
+    assert not list(bench.root.glob("**/.*"))
+    (tmp_path / "log").unlink()
+    assert bench.run(*words, "overwrite=true", config_dir=True) == 0
+    assert not (tmp_path / "log").exists()  # all batches were finished
+    assert part_files(bench) == []
+
+
 def starved(bench: Bench, words: list[str], batches: int, patch: pytest.MonkeyPatch) -> None:
     """Runs until so many batches are finished."""
     with patch.context() as inner:

@@ -1,4 +1,5 @@
 import json
+import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -117,6 +118,56 @@ def test_altered_rows_with_a_matching_digest_do_not_verify(
     edit(record, lambda content: content["provenance"].update(trials_sha256=file_digest(rows_file)))
     assert cli.main(["verify", str(record), "--limit", "8"]) == 1
     assert f"{rows[0]['trial']} psnr: recorded" in capsys.readouterr().out
+
+
+def test_a_mean_that_rows_of_no_trial_prop_up_does_not_verify(
+    record: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from worldbench.record import file_digest
+
+    rows_file = record.with_suffix(".parquet")
+    rows = pq.read_table(rows_file).to_pylist()
+    for row in rows:
+        if row["role"] == "reference":
+            row["psnr"] = 60.0
+    rows_file.write_bytes(table_bytes(rows))
+    told = [row["psnr"] for row in rows if row["psnr"] is not None]
+
+    def flatter(content: dict) -> None:
+        content["provenance"]["trials_sha256"] = file_digest(rows_file)
+        for metric in content["body"]["metrics"]:
+            if metric["name"] == "psnr" and not metric["factors"]:
+                metric.update(value=sum(told) / len(told))
+
+    edit(record, flatter)
+    assert cli.main(["verify", str(record), "--limit", "2"]) == 1
+    assert "psnr: recorded " in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("part", ["suite", "adapter", "data"])
+def test_a_record_runs_nothing_that_is_not_ours(
+    part: str, record: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    made = tmp_path / "made"
+    foreign = {"_target_": "shutil.copyfile", "src": str(record), "dst": str(made)}
+    edit(record, lambda content: content["provenance"]["config"].update({part: foreign}))
+    assert cli.main(["verify", str(record), "--limit", "2"]) == 1
+    said = capsys.readouterr().err
+    assert "seen:     'shutil.copyfile'" in said
+    assert "--trust" in said
+    assert not made.exists()
+
+
+def test_an_adapter_of_ones_own_is_run_on_request(
+    clips: Clips, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    bench = Bench(clips, tmp_path / "records", tmp_path / "configs")
+    name = bench.configure("slow", "Slow", seconds=0.0, log=os.devnull)
+    assert bench.run(f"adapter={name}", config_dir=True) == 0
+    (path,) = bench.files
+    assert cli.main(["verify", str(path), "--limit", "2"]) == 1
+    assert "would run what is neither ours" in capsys.readouterr().err
+    assert cli.main(["verify", str(path), "--limit", "2", "--trust"]) == 0
 
 
 def test_the_data_may_have_moved(
