@@ -210,6 +210,22 @@ def test_normal_interval_refuses_a_negative_standard_error():
         stats.normal_interval(0.0, -1.0, 3, 3)
 
 
+def test_an_interval_of_a_share_stays_within_0_and_1():
+    assert stats.share_interval(0.5, 0.1, 9, 9) == stats.normal_interval(0.5, 0.1, 9, 9)
+    near = stats.share_interval(0.96, 0.04, 24, 24)
+    half = 1.959964 * 0.04 / (0.96 * 0.04)
+    ends = [1 / (1 + math.exp(-math.log(24) - sign * half)) for sign in (-1, 1)]
+    assert (near.low, near.high) == pytest.approx(ends, abs=1e-6)
+    for value in (0.0, 1.0):
+        edge = stats.share_interval(value, 0.0, 48, 24)
+        wilson = stats.wilson(int(24 * value), 24)
+        assert (edge.low, edge.high, edge.clusters) == (wilson.low, wilson.high, 24)
+    assert stats.share_interval(1.0, None, 2, 1) == stats.Interval(1.0, None, None, 2, 1)
+    for wrong in (-0.1, 1.1, math.nan):
+        with pytest.raises(ValueError, match=r"a share must be in \[0, 1\]"):
+            stats.share_interval(wrong, 0.1, 3, 3)
+
+
 # --- pair score and skill ----------------------------------------------------------------------
 
 

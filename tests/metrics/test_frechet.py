@@ -213,6 +213,13 @@ def test_infinity_keeps_clusters_whole_and_depends_on_the_seed_alone() -> None:
     assert frechet_infinity(*thrice, **options).value < expected
 
 
+def test_labels_of_numpy_are_those_of_python() -> None:
+    x, y = normal(20, 60, 4), normal(21, 60, 4)
+    names = [f"scene{row // 3}" for row in range(60)]
+    assert two_samples(x, y, names, list(np.array(names))).clusters == 20
+    assert two_samples(x, y, [7] * 60, ["7"] * 60).clusters == 2
+
+
 def test_infinity_says_why_it_is_undefined() -> None:
     few = frechet_infinity(normal(0, 19, 5), normal(1, 100, 5))
     assert (few.value, few.reason) == (None, "fewer than 4·D = 20 samples (n = 19, m = 100)")

@@ -24,6 +24,29 @@ def test_a_fold_holds_out_whole_scenes_of_every_class_that_has_two() -> None:
     assert counts == {"a": 2, "b": 2}
 
 
+def test_a_scene_of_several_classes_counts_for_each_of_them() -> None:
+    labels, clusters = ["run", "run", "run", "jump"], ["a", "b", "c", "c"]
+    held = selection_fold(labels, clusters)
+    assert held is not None
+    assert sum(held) == 1
+    assert not held[3]  # nobody could learn to jump
+    for split in range(10):
+        assert {labels[i] for i in few_labels(labels, clusters, 0.3, split)} == {"run", "jump"}
+
+
+def test_what_is_held_out_leaves_a_scene_of_every_class() -> None:
+    films = [f"film{i}" for i in range(20) for _ in range(3)]
+    labels = [f"action{(i * 7 + 3 * k) % 12}" for i in range(20) for k in range(3)]
+    held = selection_fold(labels, films)
+    assert held is not None
+    for side in (True, False):
+        told = {label for label, out in zip(labels, held, strict=True) if out is side}
+        assert told == set(labels)
+    for split in range(5):
+        chosen = few_labels(labels, films, 0.1, split)
+        assert {labels[i] for i in chosen} == set(labels)
+
+
 def test_there_is_no_fold_where_every_class_has_one_scene() -> None:
     assert selection_fold(["a", "a", "b"], ["one", "one", "two"]) is None
 

@@ -63,7 +63,7 @@ class Labelled:
 
     @property
     def contents(self) -> frozenset[str]:
-        return frozenset()
+        return frozenset(f"{self.split}/{clip.video}" for clip in self.clips())
 
     @property
     def train(self) -> "Labelled | None":

@@ -437,7 +437,10 @@ def test_a_grid_that_does_not_tile_is_a_status_and_leaves_the_rest() -> None:
     rows = [row for row in found.rows if row["role"] == "unmeasured"]
     assert {row["space"] for row in rows} == {"latents", "own"}
     assert "24 × 24 tokens do not tile 64 × 64" in rows[0]["reason"]
-    assert not [m for m in found.metrics if m.name in ("anchored_skill", "depth", "pose")]
+    told = {m.name: m for m in found.metrics if m.status == "skipped" and "tile" in str(m.reason)}
+    assert told.keys() == {"anchored_skill", "depth_delta1", "rotation_error", "direction_error"}
+    assert "data.size=native" in str(told["anchored_skill"].reason)
+    assert told["anchored_skill"].factors == {"extractor": "latents"}
 
 
 @pytest.fixture(scope="module")

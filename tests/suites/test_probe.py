@@ -5,6 +5,7 @@ import multiprocessing
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from labelled_clips import CLASSES, Labelled, Seeing
@@ -18,6 +19,7 @@ from worldbench.schema import MetricResult
 from worldbench.stats import wilson
 from worldbench.suite import Batch, Row, Setting, Suite, Summary
 from worldbench.suites.probe import Probe
+from worldbench.suites.probe_summary import _per_class
 
 CPU = torch.device("cpu")
 SETTING = Setting(CPU, batch_size=7)
@@ -222,6 +224,45 @@ def test_accuracy_by_class_counts_classes_alike() -> None:
     means = [sum(values) / len(values) for values in of_class.values()]
     found = metric(summary, "per_class", probe="logistic")
     assert found.value == pytest.approx(sum(means) / len(means))
+
+
+def test_an_interval_by_class_does_not_count_on_other_numbers_of_clips() -> None:
+    """3, 10 and 27 clips of which .9 are right: 95 % of intervals should hold .9, and no more."""
+    rng, counts, held, width = np.random.default_rng(0), (3, 10, 27), 0, []
+    for _ in range(300):
+        rows: list[Row] = [
+            {"label": str(n), "cluster": f"{n}/{i}", "correct": float(rng.random() < 0.9)}
+            for n in counts
+            for i in range(n)
+        ]
+        found = _per_class(rows, {})
+        held += found.low <= 0.9 <= found.high
+        width.append(found.high - found.low)
+        assert 0 <= found.low <= found.value <= found.high <= 1
+    assert 0.75 < held / 300 < 0.99  # 3 clips of a class tell little of how much they vary
+    assert np.mean(width) < 0.4
+    right = [{**row, "correct": 1.0} for row in rows]
+    whole = _per_class(right, {})
+    assert (whole.value, whole.high) == (1.0, 1.0)
+    assert whole.low == pytest.approx(wilson(40, 40).low)
+
+
+def test_clips_that_probes_learn_from_are_not_asked_about(monkeypatch: pytest.MonkeyPatch) -> None:
+    same = Labelled()
+    monkeypatch.setattr(Labelled, "contents", frozenset({"one film", "another"}))
+    with pytest.raises(DataError, match="shares files") as caught:
+        LINEAR.trials(same)
+    assert "2 of 2 files of labelled (data) are in labelled" in str(caught.value)
+    assert "data.split=test2 and data.train.split=train2" in str(caught.value)
+
+
+def test_transfer_clips_are_not_those_that_probes_learn_from(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    learnt = Labelled().train
+    monkeypatch.setattr("worldbench.suites.probe_protocol.transfer_source", lambda named: learnt)
+    with pytest.raises(DataError, match=r"suite\.transfer"):
+        LINEAR.protocol(Labelled())
 
 
 def test_other_clips_of_the_same_classes_are_asked_about_as_well(

@@ -12,6 +12,7 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 from jaxtyping import UInt8
 
+from worldbench.errors import DataError
 from worldbench.schema import DataInfo
 
 
@@ -110,3 +111,26 @@ class ClipSource(Protocol):
     def load(self, ids: Sequence[str]) -> UInt8[np.ndarray, "b t h w 3"]:
         """Decodes clips by id."""
         ...
+
+
+def require_disjoint(train: ClipSource, asked: ClipSource, role: str = "data") -> None:
+    """Refuses clips to fit on that are also asked about.
+
+    Args:
+        train: The training split.
+        asked: What scores are made of.
+        role: The option that names ``asked``.
+
+    Raises:
+        DataError: If files of both have equal content.
+    """
+    shared = train.contents & asked.contents
+    if shared:
+        raise DataError(
+            "the training split shares files with the clips that are scored",
+            seen=f"{len(shared)} of {len(asked.contents)} files of {asked.info.name} ({role}) are "
+            f"in {train.info.name} (data.train) as well",
+            accepted="disjoint splits, of one fold",
+            fix="set data.split and data.train apart, e.g. data.split=val and "
+            "data.train='{split: train}', or data.split=test2 and data.train.split=train2",
+        )

@@ -18,7 +18,7 @@ from worldbench.metrics.jedi import KERNEL, JEDiReport, jedi_report
 from worldbench.metrics.kernel import KernelReport, kernel_report
 from worldbench.metrics.presets import Preset, preset_of
 from worldbench.metrics.sample_curve import CurvePoint, finite_sample_curve
-from worldbench.metrics.samples import two_samples
+from worldbench.metrics.samples import TwoSamples, two_samples
 from worldbench.metrics.temporal import TemporalComparison, temporal_report
 from worldbench.suite import Setting
 
@@ -81,9 +81,6 @@ def measure(request: Request, setting: Setting) -> Outcome:
     x, y = (space.features(side, setting) for side in (fake, real))
     compare = _Comparison(request, preset, space.card)
     labels = compare.labels(fake), compare.labels(real, own=not request.paired)
-    sets = two_samples(x, y, *labels)
-    kernel = KERNEL if preset and preset.distance == "jedi" else None
-    curve = finite_sample_curve(sets, kernel, ddof=_ddof(preset), seed=request.seed)
     return Outcome(
         card=space.card,
         preset=preset,
@@ -91,10 +88,15 @@ def measure(request: Request, setting: Setting) -> Outcome:
         fake=fake,
         distances=compare(x, y, *labels),
         classes=_by_class(compare, fake, real, x, y) if request.by_class else {},
-        curve=curve if request.curve else (),
+        curve=_curve(request, preset, two_samples(x, y, *labels)) if request.curve else (),
         temporal=_temporal(request, compare, fake, real, setting) if request.temporal else (),
         warnings=(*doubts(real, fake), *_small(space.card, preset, len(x), len(y))),
     )
+
+
+def _curve(request: Request, preset: Preset | None, sets: TwoSamples) -> tuple[CurvePoint, ...]:
+    kernel = KERNEL if preset and preset.distance == "jedi" else None
+    return finite_sample_curve(sets, kernel, ddof=_ddof(preset), seed=request.seed)
 
 
 def _cut(request: Request, preset: Preset | None) -> Cut:

@@ -9,6 +9,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int
 from scipy.special import stdtrit
@@ -144,7 +145,9 @@ def _labels(clusters: Labels | None, rows: int, name: str) -> list[tuple[str, st
             f"clusters_{name} must have one label per sample",
             seen=f"{len(values)} labels for {rows} samples",
         )
-    return [("cluster", type(value).__name__, value) for value in values]  # 7 is not "7"
+    # 7 is not "7", but NumPy's 7 is Python's.
+    plain = [value.item() if isinstance(value, np.generic) else value for value in values]
+    return [("cluster", type(value).__name__, value) for value in plain]
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,8 @@
 
 One learned query attends to all tokens of a clip in a cross-attention block with a residual MLP,
 and a linear layer classifies it (Bardes et al. 2024, arXiv 2404.08471, appendix; four blocks of
-which three are self-attention over the tokens: Assran et al. 2025, arXiv 2506.09985). Notable:
+which three are self-attention over the tokens: Assran et al. 2025, arXiv 2506.09985; there the
+cross-attention has no output projection, here it has V-JEPA's at every depth). Notable:
 
 - the heads of a grid are stacked in the first dimension of every parameter; they share the tokens,
   so that a batch is read and normed once for all

@@ -21,10 +21,22 @@ def selection_fold(labels: Sequence[str], clusters: Sequence[str]) -> list[bool]
     Returns:
         One flag per item; None where no class has two scenes, so that nothing can be chosen.
     """
+    by_class = _scenes(labels, clusters, "selection")
+    left = {label: len(scenes) for label, scenes in by_class.items()}
+    classes: dict[str, set[str]] = defaultdict(set)
+    for label, cluster in zip(labels, clusters, strict=True):
+        classes[cluster].add(label)
     held: set[str] = set()
-    for scenes in _scenes(labels, clusters, "selection").values():
-        if len(scenes) > 1:
-            held |= set(scenes[: max(1, round(HELD_OUT * len(scenes)))])
+    for scenes in by_class.values():
+        wanted = max(1, round(HELD_OUT * len(scenes)))
+        for scene in scenes:
+            if len(held.intersection(scenes)) >= wanted:
+                break
+            # A scene may be of several classes, and one of each has to be left to learn from.
+            if scene not in held and all(left[label] > 1 for label in classes[scene]):
+                held.add(scene)
+                for label in classes[scene]:
+                    left[label] -= 1
     return [cluster in held for cluster in clusters] if held else None
 
 
@@ -49,13 +61,14 @@ def few_labels(
 
 
 def _scenes(labels: Sequence[str], clusters: Sequence[str], salt: str) -> dict[str, list[str]]:
-    """Returns each class's scenes in the order of a hash; a scene is of its first item's class."""
-    of_scene: dict[str, str] = {}
+    """Returns each class's scenes in the order of a hash; a scene may be of several classes."""
+    of_scene: dict[str, set[str]] = defaultdict(set)
     for label, cluster in zip(labels, clusters, strict=True):
-        of_scene.setdefault(cluster, label)
+        of_scene[cluster].add(label)
     found: dict[str, list[str]] = defaultdict(list)
     for cluster in sorted(of_scene, key=lambda name: _hash(salt, name)):
-        found[of_scene[cluster]].append(cluster)
+        for label in of_scene[cluster]:
+            found[label].append(cluster)
     return dict(sorted(found.items()))
 
 

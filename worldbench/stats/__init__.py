@@ -12,6 +12,7 @@ from worldbench.stats.intervals import (
     cluster_mean,
     cluster_standard_error,
     normal_interval,
+    share_interval,
     wilson,
 )
 from worldbench.stats.power import minimal_detectable
@@ -43,6 +44,7 @@ __all__ = [
     "pairwise",
     "rank_adapters",
     "ranks",
+    "share_interval",
     "sign_flip",
     "skill",
     "wilson",

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Float
+from scipy.special import expit, logit
 
 from worldbench.stats.clusters import BLOCK_VALUES, cluster_totals
 
@@ -194,3 +195,37 @@ def normal_interval(
     if not (math.isfinite(se) and se >= 0.0):
         raise ValueError(f"se must be finite and not negative, got {se}")
     return Interval(value, value - z * se, value + z * se, n, clusters)
+
+
+def share_interval(
+    value: float, se: float | None, n: int, clusters: int, level: float = 0.95
+) -> Interval:
+    """Interval of a share that is no plain mean, such as an area under a ROC curve.
+
+    ``value ± z·se`` where that stays in [0, 1]; else the same on the logit scale, whose ends do
+    (se there is ``se / (value·(1 − value))``); at 0 or 1, where se says nothing, Wilson's interval
+    of as many equal clusters.
+
+    Args:
+        value: The estimate, in [0, 1].
+        se: Its standard error; None, where it could not be formed, gives an interval without ends.
+        n: Number of trials.
+        clusters: Number of clusters.
+        level: Coverage wanted.
+
+    Raises:
+        ValueError: If value is not in [0, 1], se is negative or not finite, or level is outside
+            (0, 1).
+    """
+    if not 0.0 <= value <= 1.0:
+        raise ValueError(f"a share must be in [0, 1], got {value}")
+    plain = normal_interval(value, se, n, clusters, level)
+    if se is None or plain.low is None or plain.high is None:
+        return plain
+    if value in (0.0, 1.0):
+        edge = wilson(int(value) * clusters, clusters, level)
+        return Interval(value, edge.low, edge.high, n, clusters)
+    if plain.low >= 0.0 and plain.high <= 1.0:
+        return plain
+    middle, half = logit(value), normal_quantile(level) * se / (value * (1.0 - value))
+    return Interval(value, float(expit(middle - half)), float(expit(middle + half)), n, clusters)

@@ -70,6 +70,10 @@ class ViewReader:
             for i, view in enumerate(views):
                 rows[i] += pixel_rows(view, context[i], future[i], rolled[i], cut)
         setting, card = self.asking.setting, adapter.card
+        expected = None
+        if rolled is None and isinstance(adapter, Predicts) and OWN in spaces_of(card):
+            # Before anything of the future is encoded: whatever an adapter keeps of what it saw.
+            expected = foreseen(adapter, context, cut.horizon, setting)
         came = {space: encoded(adapter, space, future, setting) for space in spaces_of(card)}
         own: dict[str, Float[Tensor, "n s steps rows columns d"]] = {}
         if rolled is not None:
@@ -78,8 +82,7 @@ class ViewReader:
                 space: torch.stack([encoded(adapter, space, each, setting) for each in samples], 1)
                 for space in came
             }
-        elif isinstance(adapter, Predicts) and OWN in came:
-            expected = foreseen(adapter, context, cut.horizon, setting)
+        elif expected is not None:
             own[OWN] = expected[:, None]
             for i, more in enumerate(
                 self._latents(adapter, trials, views, context, came[OWN], expected, cut)

@@ -28,6 +28,7 @@ def mean_of(
     unit: str = "",
     bounded: bool = True,
     reason: str | None = None,
+    absent: str = "no trial of this kind was asked",
 ) -> MetricResult:
     """Returns a mean over rows with its clustered interval; skipped where no row has a value.
 
@@ -41,6 +42,7 @@ def mean_of(
         unit: Of the values.
         bounded: Whether values are confined to [0, 1].
         reason: What there is to say beside the value.
+        absent: Why there is none where there are no rows.
     """
     told = [(float(v), str(row["cluster"])) for row in rows if (v := value(row)) is not None]
     common = {
@@ -51,7 +53,7 @@ def mean_of(
         "headline": headline,
     }
     if not told:
-        why = "no trial of this kind was asked" if not rows else "no trial has such a value"
+        why = "no trial has such a value" if rows else absent
         return MetricResult(**common, status="skipped", reason=why)
     values, clusters = np.array([v for v, _ in told]), [c for _, c in told]
     found = cluster_mean(values, clusters, bounded=bounded)
@@ -89,7 +91,7 @@ def skill_between(
     Its error follows from paired influence values of the three on the same scenes.
 
     Args:
-        model: Values.
+        model: Values; higher is better.
         floor: Of the same trials.
         ceiling: Likewise.
         clusters: Scene or source video of each.
@@ -103,6 +105,9 @@ def skill_between(
         float(model.mean()), float(floor.mean()), float(ceiling.mean()), standard_error=error
     )
     counts = {"n": len(model), "clusters": len(set(clusters))}
+    if placed.value is not None and gap < 0:
+        worse = f"{float(ceiling.mean()):.4g}) is worse than the floor ({float(floor.mean()):.4g})"
+        placed = Skill(None, f"the ceiling ({worse}")
     if placed.value is None:
         why = f"undefined between {between} and the real future: {placed.reason}"
         return {"status": "skipped", "reason": why, **counts}

@@ -111,22 +111,22 @@ class RolloutReader:
     ) -> dict[str, Float[Tensor, "n 2 _ steps rows columns d"]]:
         """Returns the latents of every path, of A and P; the model's may be several samples."""
         context, future = pairs[:, :, : cut.context], pairs[:, :, cut.context :]
-        stills = {
-            "copy_last": context[:, :, -1:],
-            "context_mean": context.mean(dim=2, keepdim=True),
-        }
-        found = {
-            name: self._tokens(adapter, space, still.expand_as(future))
-            for name, still in stills.items()
-        }
-        found["ceiling"] = self._tokens(adapter, space, future)
+        # Before anything of the future is encoded: whatever an adapter keeps of what it has seen.
         if rolled is None:
-            found["model"] = self._foreseen(adapter, context, cut.horizon)
+            model = self._foreseen(adapter, context, cut.horizon)
         else:
             samples = [
                 self._tokens(adapter, space, rolled[:, :, k]) for k in range(rolled.shape[2])
             ]
-            found["model"] = torch.cat(samples, dim=2)
+            model = torch.cat(samples, dim=2)
+        found = {"model": model}
+        stills = {
+            "copy_last": context[:, :, -1:],
+            "context_mean": context.mean(dim=2, keepdim=True),
+        }
+        for name, still in stills.items():
+            found[name] = self._tokens(adapter, space, still.expand_as(future))
+        found["ceiling"] = self._tokens(adapter, space, future)
         return found
 
     def _foreseen(

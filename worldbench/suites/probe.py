@@ -16,7 +16,7 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
-from worldbench.data.source import Clip, ClipSource
+from worldbench.data.source import Clip, ClipSource, require_disjoint
 from worldbench.errors import DataError, UsageError
 from worldbench.options import at_least, one_of, yes_or_no
 from worldbench.schema import AdapterCard, Trial
@@ -30,7 +30,7 @@ class Probe:
 
     Args:
         probes: Which, the headline's first: ``attentive``, ``logistic``, ``ridge``, ``knn``.
-        depth: Of the attentive probe: 1 is V-JEPA's, 4 is V-JEPA 2's.
+        depth: Of the attentive probe: 1 is V-JEPA's, 4 as deep as V-JEPA 2's.
         epochs: Passes over the training clips, of the attentive probe.
         least_steps: Steps that it takes at the least, where that many passes are fewer.
         batch: Clips per step.
@@ -129,7 +129,7 @@ def training_split(data: ClipSource) -> ClipSource:
     """Returns the training split.
 
     Raises:
-        DataError: If there is none.
+        DataError: If there is none, or a file of it is asked about too.
     """
     if data.train is None:
         raise DataError(
@@ -137,6 +137,7 @@ def training_split(data: ClipSource) -> ClipSource:
             accepted="data with a training split",
             fix="data.train='{split: train}' or '{root: DIR}', or data=worlds_motion_quick",
         )
+    require_disjoint(data.train, data)
     return data.train
 
 

@@ -7,7 +7,7 @@ from omegaconf import OmegaConf
 
 from worldbench import registry
 from worldbench.compose import instantiate
-from worldbench.data.source import ClipSource
+from worldbench.data.source import ClipSource, require_disjoint
 from worldbench.errors import UsageError, unknown_name
 from worldbench.probes import extraction, families, folds, grid
 
@@ -22,6 +22,7 @@ def protocol(suite: "Probe", data: ClipSource) -> dict[str, Any]:
     train, other = training_split(data), transfer_source(suite.transfer)
     if other is not None:
         _require_one_size(data, other)
+        require_disjoint(train, other, "suite.transfer")
     return {
         "probes": list(suite.probes),
         "attentive": {

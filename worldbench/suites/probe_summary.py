@@ -1,10 +1,14 @@
 """From rows of probes to accuracies with intervals clustered by scene."""
 
+import math
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from worldbench.schema import MetricResult, Scalar
+from worldbench.stats import cluster_standard_error, share_interval
 from worldbench.suite import Row, Summary
 from worldbench.suites.means import mean_of
 from worldbench.suites.probe_training import Items
@@ -52,19 +56,43 @@ def _top1(
 def _others(rows: Sequence[Row], probe: str, classes: int) -> list[MetricResult]:
     """Returns top-5, and the mean over classes: each counts alike, however many clips it has."""
     factors: dict[str, Scalar] = {"probe": probe}
-    counts = Counter(row["label"] for row in rows)
-    found = [
-        mean_of(
-            "per_class",
-            rows,
-            lambda row: row["correct"] * len(rows) / (len(counts) * counts[row["label"]]),
-            factors,
-            bounded=len(set(counts.values())) == 1,
-        )
-    ]
+    found = [_per_class(rows, factors)]
     if classes > _TOP:
         found.append(mean_of("top5", rows, lambda row: row["correct5"], factors))
     return found
+
+
+def _per_class(rows: Sequence[Row], factors: dict[str, Scalar]) -> MetricResult:
+    """Returns the mean over classes of the share that is right.
+
+    Where some classes have more clips, its interval follows from how far each clip is from its own
+    class: how many clips there are of a class is no accident of which scenes were drawn.
+    """
+    by_class: dict[str, list[float]] = defaultdict(list)
+    for row in rows:
+        by_class[row["label"]].append(row["correct"])
+    if len({len(values) for values in by_class.values()}) <= 1:
+        return mean_of("per_class", rows, lambda row: row["correct"], factors)
+    means = {label: math.fsum(values) / len(values) for label, values in by_class.items()}
+    value = math.fsum(means.values()) / len(means)
+    influence = [
+        (row["correct"] - means[row["label"]])
+        * (len(rows) / (len(means) * len(by_class[row["label"]])))
+        for row in rows
+    ]
+    clusters = [str(row["cluster"]) for row in rows]
+    error = cluster_standard_error(np.array(influence), clusters)
+    told = share_interval(value, error, len(rows), len(set(clusters)))
+    return MetricResult(
+        name="per_class",
+        factors=dict(factors),
+        higher_is_better=True,
+        value=told.value,
+        low=told.low,
+        high=told.high,
+        n=told.n,
+        clusters=told.clusters,
+    )
 
 
 def _few(rows: Sequence[Row], by_probe: dict[str, list[Row]], suite: "Probe") -> list[MetricResult]:

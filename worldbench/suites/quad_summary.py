@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from worldbench.schema import MetricResult, Scalar, Trial
-from worldbench.stats import cluster_standard_error, normal_interval
+from worldbench.stats import cluster_standard_error, share_interval
 from worldbench.suite import Row
 from worldbench.suites.means import mean_of
 from worldbench.suites.quad_scores import PREFIXES
@@ -174,7 +174,7 @@ def single_clip_auroc(rows: Sequence[Row], factors: Mapping[str, Scalar]) -> Met
     influence = np.concatenate([2 * (above - value), 2 * (below - value)])
     clusters = [str(row["cluster"]) for row in rows for _ in range(2)]
     error = cluster_standard_error(influence, clusters * 2)
-    found = normal_interval(value, error, len(rows), len(set(clusters)))
+    found = share_interval(value, error, len(rows), len(set(clusters)))
     return MetricResult(
         name="auroc",
         factors=dict(factors),

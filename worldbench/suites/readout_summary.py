@@ -13,7 +13,7 @@ FUTURES = ("model", "floor", "ceiling")
 
 _DELTAS = ("delta1", "delta2", "delta3")
 
-_OWN_COLUMNS = {
+OWN_COLUMNS = {
     "depth.raw.delta1": "depth_delta1",
     "pose.rotation": "rotation_error",
     "pose.direction": "direction_error",
@@ -32,7 +32,7 @@ def of_readouts(rows: Sequence[Row]) -> list[MetricResult]:
         }
         nobody = {str(row["trial"]): row for row in by_future[TRAINING_MEAN]}
         if by_future["model"]:
-            for key, name in _OWN_COLUMNS.items():
+            for key, name in OWN_COLUMNS.items():
                 found.append(_read(name, by_future["model"], key, told))
         for future, own in by_future.items():
             if not own:
@@ -59,7 +59,7 @@ def _gains(
 ) -> list[MetricResult]:
     """Returns by how much a future is read better than the training mean guesses, view by view."""
     found = []
-    for key, name in _OWN_COLUMNS.items():
+    for key, name in OWN_COLUMNS.items():
         sign = 1.0 if key.rsplit(".", 1)[-1] in _DELTAS else -1.0
 
         def gain(row: Row, key: str = key, sign: float = sign) -> float | None:

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from worldbench.batches import clip_batches
 from worldbench.cache import cached_tensors
-from worldbench.data.source import Clip, ClipSource
+from worldbench.data.source import Clip, ClipSource, require_disjoint
 from worldbench.errors import DataError
 from worldbench.metrics.card import ExtractorCard
 from worldbench.metrics.extractor import projected_card
@@ -75,15 +75,7 @@ def training_source(data: ClipSource, components: int) -> ClipSource:
             fix=f"suite.components={max(count // _CLIPS_PER_COMPONENT, 1)}, or data.train=null for "
             "the embedded training clips",
         )
-    shared = own.contents & data.contents
-    if shared:
-        raise DataError(
-            "the training split shares files with the clips that are scored",
-            seen=f"{len(shared)} files of equal content",
-            accepted="disjoint splits",
-            fix="data.split and data.train must differ, e.g. data.split=val and "
-            "data.train='{split: train}'",
-        )
+    require_disjoint(own, data)
     return own
 
 

@@ -5,6 +5,7 @@ of its own on the board.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -12,9 +13,9 @@ from worldbench.metrics.reprojection import anchored_skill
 from worldbench.metrics.tsed import THRESHOLDS
 from worldbench.schema import MetricResult, Scalar, Trial
 from worldbench.suite import Row
-from worldbench.suites.anchored import CARRIED
+from worldbench.suites.anchored import CARRIED, LATENTS
 from worldbench.suites.means import mean_of, skill_between
-from worldbench.suites.readout_summary import FUTURES, of_readouts, of_recall, value_of
+from worldbench.suites.readout_summary import FUTURES, OWN_COLUMNS, of_readouts, of_recall, value_of
 from worldbench.suites.view_families import POSED, UNPOSED
 
 TURNING = ("static_orbit", POSED, UNPOSED)
@@ -41,7 +42,27 @@ def of_views(by_role: By, trials: Mapping[str, Trial]) -> list[MetricResult]:
         *_tsed(by_role.get("tsed", []), trials),
         *of_readouts(by_role.get("geometry", [])),
         *of_recall(by_role.get("correspondence", [])),
+        *_not_measured(by_role.get("unmeasured", [])),
     ]
+
+
+def _not_measured(rows: Sequence[Row]) -> list[MetricResult]:
+    """Returns why latents whose grid cannot be laid over the pictures have no score."""
+    found = []
+    for space, reason in dict.fromkeys((str(row["space"]), str(row["reason"])) for row in rows):
+        names = ("anchored_skill",) if space == LATENTS else tuple(OWN_COLUMNS.values())
+        found += [
+            MetricResult(
+                name=name,
+                factors={"extractor": space},
+                higher_is_better=not name.endswith("_error"),
+                unit="degrees" if name.endswith("_error") else "",
+                status="skipped",
+                reason=f"{reason}; data.size=native renders clips at the model's own size",
+            )
+            for name in names
+        ]
+    return found
 
 
 def _anchored(by_role: By, trials: Mapping[str, Trial]) -> list[MetricResult]:
@@ -143,10 +164,13 @@ def _skill(rows: Sequence[Row], factors: Mapping[str, Scalar]) -> MetricResult:
 
 def _tsed(rows: Sequence[Row], trials: Mapping[str, Trial]) -> list[MetricResult]:
     # Where the real future has too few matches a view measures nothing, whoever is asked.
-    known = [row for row in rows if row["ceiling.status"] == "ok"]
     found: list[MetricResult] = []
     for family in _levels(rows, lambda row: _factors(row, trials).get("view")):
-        own = [row for row in known if _factors(row, trials).get("view") == family]
+        asked = [row for row in rows if _factors(row, trials).get("view") == family]
+        own = [row for row in asked if row["ceiling.status"] == "ok"]
+        states = ", ".join(sorted({str(row["ceiling.status"]) for row in asked}))
+        why = f"the real future of none of {len(asked)} views can be measured: {states}"
+        measure = _Epipolar(own, why)
         # A fitted matrix rewards whatever agrees with itself: never in a cell with a true one.
         geometry = "estimated" if family == UNPOSED else "true"
         told: dict[str, Scalar] = {"geometry": geometry}
@@ -154,43 +178,67 @@ def _tsed(rows: Sequence[Row], trials: Mapping[str, Trial]) -> list[MetricResult
             told["view"] = str(family)
         else:
             found += [
-                _share(own, "model", _PAPER, told).model_copy(update={"factors": told}),
-                _sampson(own, "model", told),
+                measure.share("model", _PAPER, told).model_copy(update={"factors": told}),
+                measure.sampson("model", told),
             ]
         for threshold in THRESHOLDS:
             for future in FUTURES:
-                found.append(_share(own, future, threshold, {**told, "threshold": threshold}))
+                found.append(measure.share(future, threshold, {**told, "threshold": threshold}))
         for future in FUTURES:
             cell: dict[str, Scalar] = {**told, "future": future}
-            found.append(mean_of("enough_matches", own, value_of(f"{future}.enough"), cell))
-            found.append(_sampson(own, future, cell))
+            found.append(measure.enough(future, cell))
+            found.append(measure.sampson(future, cell))
     return found
 
 
-def _sampson(rows: Sequence[Row], future: str, factors: Mapping[str, Scalar]) -> MetricResult:
-    value = value_of(f"{future}.sampson")
-    return mean_of(
-        "sampson_error", rows, value, factors, better=False, bounded=False, unit="px at 256"
-    )
+@dataclass(frozen=True)
+class _Epipolar:
+    """Rows of views whose real future could be measured.
 
+    Attributes:
+        rows: The rows.
+        absent: Why there are none.
+    """
 
-def _share(
-    rows: Sequence[Row], future: str, threshold: float, factors: Mapping[str, Scalar]
-) -> MetricResult:
-    """Returns TSED: where the real future has matches, a future without any keeps to no line."""
-    key = f"{future}.{threshold:g}"
-    told = {**factors, "future": future}
-    if rows and all(row[key] is None for row in rows):
-        states = ", ".join(sorted({str(row[f"{future}.status"]) for row in rows}))
-        return MetricResult(
-            name="tsed",
-            factors=told,
-            higher_is_better=True,
-            status="skipped",
-            reason=f"not one view could be measured: {states}",
-            n=len(rows),
+    rows: Sequence[Row]
+    absent: str
+
+    def share(self, future: str, threshold: float, factors: Mapping[str, Scalar]) -> MetricResult:
+        """Returns TSED: a future without matches, or without a geometry, keeps to no line.
+
+        The real future has both here.
+        """
+        key = f"{future}.{threshold:g}"
+        told = {**factors, "future": future}
+        if self.rows and all(row[key] is None for row in self.rows):
+            states = ", ".join(sorted({str(row[f"{future}.status"]) for row in self.rows}))
+            return MetricResult(
+                name="tsed",
+                factors=told,
+                higher_is_better=True,
+                status="skipped",
+                reason=f"not one view could be measured: {states}",
+                n=len(self.rows),
+            )
+        return mean_of("tsed", self.rows, lambda row: row[key] or 0.0, told, absent=self.absent)
+
+    def enough(self, future: str, factors: Mapping[str, Scalar]) -> MetricResult:
+        """Returns the share of pairs of frames with enough matches."""
+        value = value_of(f"{future}.enough")
+        return mean_of("enough_matches", self.rows, value, factors, absent=self.absent)
+
+    def sampson(self, future: str, factors: Mapping[str, Scalar]) -> MetricResult:
+        """Returns how far matches are from their lines."""
+        return mean_of(
+            "sampson_error",
+            self.rows,
+            value_of(f"{future}.sampson"),
+            factors,
+            better=False,
+            bounded=False,
+            unit="px at 256",
+            absent=self.absent,
         )
-    return mean_of("tsed", rows, lambda row: row[key] or 0.0, told)
 
 
 def _factors(row: Row, trials: Mapping[str, Trial]) -> Mapping[str, Scalar]:
