@@ -1,7 +1,13 @@
 import hashlib
+from typing import Any, ClassVar
 
+import pytest
 import torch
 
+from worldbench.cell import Question
+from worldbench.data.worlds.data import WorldData
+from worldbench.errors import ContractError
+from worldbench.scale import Scale
 from worldbench.schema import Trial
 from worldbench.suite import Batch, Setting
 
@@ -93,3 +99,53 @@ def test_halves_of_a_batch_make_the_whole():
 def test_seeds_suit_every_torch_generator():
     assert all(0 <= seed < 2**60 for seed in seeds())
     assert max(seeds()) > 2**59
+
+
+class Telling:
+    """A suite without trials, whose protocol and scales are given."""
+
+    name, version, samples = "telling", "1", 1
+    accepts = ("encodes",)
+    metric_versions: ClassVar[dict[str, str]] = {}
+
+    def __init__(self, protocol: dict[str, Any], **told: Any) -> None:
+        self._protocol = protocol
+        self.__dict__.update(told)
+
+    def trials(self, data: Any) -> list[Trial]:
+        return []
+
+    def protocol(self, data: Any) -> dict[str, Any]:
+        return self._protocol
+
+    def unsupported(self, card: Any) -> str | None:
+        return None
+
+    def scorer(self, data: Any, setting: Setting) -> Any:
+        raise NotImplementedError
+
+
+def question(suite: Telling) -> Question:
+    return Question.of(suite, WorldData("worlds", workers=1), Setting(CPU, limit=3))
+
+
+def test_scales_become_part_of_the_protocol():
+    suite = Telling({"context": 4}, scales={"accuracy": Scale(floor=0.5, ceiling=1.0)})
+    info = question(suite).info
+    assert info.scales == suite.scales  # type: ignore[attr-defined]
+    assert info.protocol["context"] == 4
+    assert info.protocol["limit"] == 3
+    assert "scales" not in question(Telling({})).info.protocol
+
+
+@pytest.mark.parametrize("name", ["precision", "seed", "limit", "scales"])
+def test_a_protocol_does_not_hide_what_the_run_was_asked(name: str):
+    with pytest.raises(ContractError, match="names that are the run's") as caught:
+        question(Telling({name: 1}))
+    assert caught.value.seen == name
+
+
+@pytest.mark.parametrize("scales", [(1, 2), None, {"accuracy": 0.5}, {1: Scale()}])
+def test_scales_that_are_none_are_refused(scales: Any):
+    with pytest.raises(ContractError, match="its scales cannot be read"):
+        question(Telling({}, scales=scales))

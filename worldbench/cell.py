@@ -1,6 +1,7 @@
 """A cell of a sweep: a question (suite on data), an adapter, the record's key and place."""
 
 import logging
+from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -8,8 +9,9 @@ from typing import Any
 from worldbench import record as records
 from worldbench.adapter import Adapter
 from worldbench.data.source import ClipSource
-from worldbench.errors import RecordError
+from worldbench.errors import ContractError, RecordError
 from worldbench.record import UNRESOLVED, record_key, record_path
+from worldbench.scale import Scale
 from worldbench.schema import (
     SCALES_KEY,
     AdapterCard,
@@ -39,13 +41,22 @@ class Question:
     def of(cls, suite: Suite, data: ClipSource, setting: Setting) -> "Question":
         """Lists the trials and writes down the protocol."""
         trials = tuple(suite.trials(data)[: setting.limit])
-        run = {name: getattr(setting, name) for name in ("precision", "seed", "limit")}
+        added = {name: getattr(setting, name) for name in ("precision", "seed", "limit")}
+        added |= _scales(suite)
+        own = suite.protocol(data)
+        if taken := sorted(own.keys() & {*added, SCALES_KEY}):
+            raise ContractError(
+                f"suite {suite.name!r}: its protocol uses names that are the run's",
+                seen=", ".join(taken),
+                accepted="other names; scales of metrics are told by the attribute `scales`",
+                fix=f"e.g. {taken[0]}_of_suite",
+            )
         info = SuiteInfo(
             name=suite.name,
             version=suite.version,
             metric_versions=dict(suite.metric_versions),
             data=data.info,
-            protocol={**suite.protocol(data), **_scales(suite), **run},
+            protocol={**own, **added},
         )
         return cls(suite, data, setting, trials, info)
 
@@ -53,9 +64,17 @@ class Question:
 def _scales(suite: Suite) -> dict[str, Any]:
     if not isinstance(suite, Scaled):
         return {}
-    return {
-        SCALES_KEY: {name: scale.model_dump(mode="json") for name, scale in suite.scales.items()}
-    }
+    scales = suite.scales
+    if not isinstance(scales, Mapping) or not all(
+        isinstance(name, str) and isinstance(scale, Scale) for name, scale in scales.items()
+    ):
+        raise ContractError(
+            f"suite {suite.name!r}: its scales cannot be read",
+            seen=repr(scales)[:200],
+            accepted="a mapping of metrics' names to worldbench.scale.Scale",
+            fix='scales = {"accuracy": Scale(floor=0.5, ceiling=1.0)}',
+        )
+    return {SCALES_KEY: {name: scale.model_dump(mode="json") for name, scale in scales.items()}}
 
 
 @dataclass(frozen=True)

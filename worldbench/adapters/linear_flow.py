@@ -20,8 +20,9 @@ class LinearFlow:
     The flow from the last context frame back to the one before it gives each pixel of the last
     frame a velocity v (OpenCV's DIS: Kroeger et al. 2016, arXiv 1603.03590). For future step k the
     last frame is splatted forward to x + k·v(x), faster pixels in front of slower ones (as in
-    softmax splatting, Niklaus & Liu 2020, arXiv 2003.05534, with importance |v|); holes that open
-    behind a moving object are filled by sampling the last frame at x − k·v(x).
+    softmax splatting, Niklaus & Liu 2020, arXiv 2003.05534, with importance k·|v| up to 20 pixels:
+    of things that have moved further none is in front); holes that open behind a moving object are
+    filled by sampling the last frame at x − k·v(x).
 
     Args:
         name: The name shown on the board.

@@ -28,7 +28,7 @@ from worldbench_models.questions import depth_at, layers_of, require_legal, with
 OPERATORS = ("denoising_error", "history_contrast", "sample_distance")
 
 _VERSION = 1
-"""Raised when the same weights and options give other answers than before."""
+"""Raised when the same weights and options give other answers than before, but for rounding."""
 
 _STRIDE = PATCH[0]
 
