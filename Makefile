@@ -35,7 +35,7 @@ demo: $(VENV)/.installed ## Score four adapters on the embedded videos and build
 	$(BIN)/worldbench leaderboard --records $(RECORDS) --out $(REPORT)
 
 # Every test computes on one core, so two of them run at once, file by file.
-PYTEST := $(BIN)/python -m pytest -n 2 --dist loadfile
+PYTEST := $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 test: $(VENV)/.installed-dev ## Run the default tests (at most 10 minutes on 2 cores)
 	$(PYTEST)

@@ -36,6 +36,7 @@ def test_labelled_sets_have_sixteen_even_classes(label: str) -> None:
         assert all(word in told for word in words)
 
 
+@pytest.mark.slow
 def test_quads_come_with_their_controls_and_what_was_refused() -> None:
     plan = QuadPlan("q", "", {"presence (drop)": 4, "both_possible": 1}, {"truck": 2})
     content = plan.make(1, quiet)

@@ -33,6 +33,7 @@ def conf(tmp_path: Path) -> Path:
     return folder.parent
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("clean_process")
 def test_the_command_measures_every_gate_of_a_run(
     tmp_path: Path, conf: Path, capsys: pytest.CaptureFixture[str]

@@ -97,6 +97,7 @@ def hidden(monkeypatch: pytest.MonkeyPatch, quads: list[MatchedQuad]) -> list[tu
     return asked
 
 
+@pytest.mark.slow
 def test_an_ordinary_network_is_measured_in_every_way(
     random_network: Network, drawn: list[int], hidden: list[tuple[int, int]]
 ) -> None:
