@@ -421,6 +421,10 @@ def test_show_and_list_know_their_names(capsys: Said) -> None:
         ("adapter.name=../up", "adapter '../up' cannot be made"),
         ("data.fps=0", "needs data.root"),
         ("just_a_word", "missing EQUAL"),
+        ("overwrite=flase", "overwrite is neither true nor false"),
+        ("dry_run=flase", "dry_run is neither true nor false"),
+        ("data.max_excluded=2", "data.max_excluded is no share"),
+        ("~seed", "the option 'seed' was taken away, which is not possible"),
     ],
 )
 def test_a_wrong_option_is_a_usage_error_and_leaves_no_record(
@@ -437,6 +441,11 @@ def test_a_wrong_option_is_a_usage_error_and_leaves_no_record(
     assert not (tmp_path / "records").exists()
 
 
+def test_a_run_without_a_records_folder_is_a_usage_error(capsys: Said) -> None:
+    assert cli.main(["run", "adapter=copy_last", "records=null"]) == 2
+    assert "records names no folder" in capsys.readouterr().err
+
+
 def test_a_missing_option_is_named(capsys: Said) -> None:
     said = fails(capsys, 2, "run", "adapter=copy_last", "data=folder", "dry_run=true")
     assert "data 'folder' needs data.root" in said
@@ -451,6 +460,12 @@ def test_a_config_dir_that_does_not_exist_is_named(capsys: Said) -> None:
     said = fails(capsys, 2, "list", "--config-dir", "nowhere")
     assert "no such --config-dir" in said
     assert "nowhere" in said
+
+
+@pytest.mark.parametrize("name", ["p (x)", "a,b=c", "it's [here]"])
+def test_a_config_dir_may_be_called_anything(name: str, tmp_path: Path) -> None:
+    write_adapter(tmp_path / name, "mine")
+    assert compose(["adapter=mine"], str(tmp_path / name)).adapter.name == "mine"
 
 
 def test_flags_may_stand_anywhere(tmp_path: Path, capsys: Said) -> None:
@@ -486,6 +501,14 @@ def test_a_folder_that_cannot_be_written_is_exit_code_4(
     err = capsys.readouterr().err
     assert "error: cannot write " + records in err
     assert "records=DIR" in err
+
+
+def test_a_sweep_whose_folder_cannot_be_written_is_exit_code_4(capsys: Said) -> None:
+    words = ["run", "-m", "adapter=copy_last", "hydra.sweep.dir=/proc/worldbench"]
+    said = fails(capsys, 4, *words)
+    assert "cannot write the folder of the sweep" in said
+    assert "/proc/worldbench" in said
+    assert "hydra.sweep.dir=DIR" in said
 
 
 def test_another_worldbench_is_refused(install: Callable[..., Path], capsys: Said) -> None:
@@ -564,8 +587,11 @@ def test_two_packages_with_one_name_are_refused_with_both_files(
         assert f"{site / package / 'conf' / 'adapter' / 'ghost.yaml'} ({package})" in said
 
 
-def test_a_target_that_does_not_exist_is_a_usage_error(tmp_path: Path, capsys: Said) -> None:
-    write_adapter(tmp_path / "conf", "mine", _target_="no_such_package.Model")
+@pytest.mark.parametrize("target", ["no_such_package.Model", "no_such_package..Model"])
+def test_a_target_that_does_not_exist_is_a_usage_error(
+    target: str, tmp_path: Path, capsys: Said
+) -> None:
+    write_adapter(tmp_path / "conf", "mine", _target_=target)
     said = fails(capsys, 2, "check", "adapter=mine", "--config-dir", str(tmp_path / "conf"))
     assert "no_such_package" in said
     assert "not installed" in said

@@ -18,6 +18,7 @@ from pathlib import Path
 from worldbench import __version__
 from worldbench.command import command_parser, log_plainly
 from worldbench.errors import EnvironmentFault, UsageError, WorldbenchError, unknown_name
+from worldbench.redaction import redact_error
 
 COMMANDS = {
     "run": "score an adapter on a suite; -m sweeps (Hydra overrides: adapter=… suite=… data=…)",
@@ -52,7 +53,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         refuse_other_worldbench()
         return _dispatch(arguments)
     except WorldbenchError as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(f"error: {redact_error(error)}", file=sys.stderr)
         return error.exit_code
     except KeyboardInterrupt:
         print("interrupted; finished work is kept: the same command resumes", file=sys.stderr)

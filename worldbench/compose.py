@@ -14,6 +14,7 @@ from hydra import compose as hydra_compose
 from hydra import initialize_config_module
 from hydra.core.config_search_path import ConfigSearchPath
 from hydra.core.global_hydra import GlobalHydra
+from hydra.core.override_parser.types import Quote, QuotedString
 from hydra.core.plugins import Plugins
 from hydra.errors import HydraException
 from hydra.plugins.search_path_plugin import SearchPathPlugin
@@ -94,7 +95,10 @@ def compose(overrides: Sequence[str], config_dir: str | None = None) -> DictConf
     """
     check_names(overrides, config_dir)
     register_search_path()
-    extra = [f"hydra.searchpath=[file://{config_dir}]"] if config_dir is not None else []
+    extra = []
+    if config_dir is not None:
+        quoted = QuotedString(f"file://{config_dir}", Quote.single).with_quotes()
+        extra.append(f"hydra.searchpath=[{quoted}]")
     GlobalHydra.instance().clear()
     with (
         explained(),
@@ -132,6 +136,12 @@ def explain(error: Exception, command: str = "run") -> WorldbenchError:
     if unknown is not None:
         full = re.search(r"full_key: (\S+)", text)
         name = full[1] if full is not None else next(filter(None, unknown.groups()))
+        if not text.startswith("Could not"):  # it composed, and the option was looked for in vain
+            return UsageError(
+                f"the option {name!r} was taken away, which is not possible",
+                accepted="a value for every option, null where `worldbench show` has it",
+                fix=f"leave ~{name} out, or give another value: {name}=...",
+            )
         app = application(command)
         known = (*app.groups, *app.options)
         near = difflib.get_close_matches(name.split(".")[-1], known, n=1)
@@ -156,6 +166,7 @@ def instantiate(group: str, config: DictConfig) -> Any:
     Raises:
         UsageError: If an option without a default is missing, or the target cannot be imported or
             does not take the options given.
+        Exception: What the target itself raises.
     """
     missing = sorted(OmegaConf.missing_keys(config))
     if missing:
@@ -173,7 +184,7 @@ def instantiate(group: str, config: DictConfig) -> Any:
         cause = error.__cause__
         if isinstance(cause, WorldbenchError):
             raise cause from None
-        if isinstance(cause, ImportError):
+        if isinstance(cause, ImportError) or str(error).startswith("Error locating target"):
             raise UsageError(
                 f"{group} {config.name!r} needs something that is not installed",
                 seen=cause,
@@ -194,4 +205,6 @@ def instantiate(group: str, config: DictConfig) -> Any:
                 seen=f"{'.'.join(map(str, first['loc']))}: {first['msg']}",
                 fix=f"worldbench show {config.name}",
             ) from error
+        if cause is not None:
+            raise cause from cause.__cause__  # not of the configuration, but of what it makes
         raise

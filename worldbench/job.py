@@ -7,7 +7,7 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 
 from worldbench.errors import WorldbenchError
-from worldbench.redaction import redact_text
+from worldbench.redaction import redact_error, redact_text
 
 logger = logging.getLogger(__name__)
 
@@ -31,4 +31,4 @@ def log_failure(error: Exception) -> None:
     if not isinstance(error, WorldbenchError):
         logger.error("%s", redact_text("".join(traceback.format_exception(error))))
     elif in_sweep():
-        logger.error("failed: %s", error)
+        logger.error("failed: %s", redact_error(error))

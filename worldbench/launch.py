@@ -5,10 +5,12 @@ import os
 import sys
 import textwrap
 from collections.abc import Callable, Sequence
+from traceback import walk_tb
 from typing import Any
 
 from worldbench.application import MODULES, application
 from worldbench.errors import EnvironmentFault, WorldbenchError
+from worldbench.redaction import refuse_secrets
 from worldbench.registry import GROUPS
 
 
@@ -33,9 +35,11 @@ def launch(command: str, arguments: Sequence[str]) -> int:
 
     from worldbench.compose import check_names, explain
 
-    sweep = bool({"-m", "--multirun"} & set(arguments))
+    sweep = bool({"-m", "--multirun", "hydra.mode=MULTIRUN"} & set(arguments))
     names = [argument for argument in arguments if not argument.startswith("-")]
     check_names(names, _config_dir(arguments), command=command, sweep=sweep)
+    if sweep:
+        refuse_secrets(names)
     main = _main_of(command)
     before = sys.argv
     # Hydra reads sys.argv, and prints failures itself unless told to raise them.
@@ -48,11 +52,27 @@ def launch(command: str, arguments: Sequence[str]) -> int:
     except WorldbenchError:
         raise
     except Exception as error:
+        if sweep and isinstance(error, OSError) and not _of_a_job(error):
+            raise EnvironmentFault(
+                "cannot write the folder of the sweep",
+                seen=error,
+                accepted="a writable folder with free space",
+                fix="hydra.sweep.dir=DIR, or the same command in another folder",
+            ) from error
         # The traceback has been logged by the job; here only the verdict is due.
         raise WorldbenchError(f"{type(error).__name__}: {error}") from error
     finally:
         sys.argv = before
     return 0
+
+
+def _of_a_job(error: OSError) -> bool:
+    """Tells failures of a job, also of one in another process, from those of Hydra around it."""
+    from hydra.core.utils import JobReturn
+
+    # Whatever a job raises, Hydra keeps, and raises again where the job's value is asked for.
+    asked = vars(JobReturn)["return_value"].fget.__code__
+    return any(frame.f_code is asked for frame, _ in walk_tb(error.__traceback__))
 
 
 def _main_of(command: str) -> Callable[[], Any]:

@@ -1,6 +1,7 @@
 """Options checked one by one, each with an error that names what would be accepted."""
 
 from collections.abc import Sequence
+from pathlib import Path
 
 import torch
 
@@ -59,6 +60,22 @@ def yes_or_no(option: str, value: object) -> bool:
             fix=f"{option}=true",
         )
     return value
+
+
+def folder_path(option: str, value: object) -> Path:
+    """Returns the value, the path of a folder that need not exist.
+
+    Raises:
+        UsageError: If it is no text, or an empty one.
+    """
+    if not isinstance(value, str) or not value:
+        raise UsageError(
+            f"{option} names no folder",
+            seen="null" if value is None else repr(value),
+            accepted="a path; of a folder whose name is a number, ./2024",
+            fix=f"{option}=./{option}",
+        )
+    return Path(value)
 
 
 def choose_device(name: str) -> torch.device:

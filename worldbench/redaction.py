@@ -6,7 +6,7 @@ import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 
-from worldbench.errors import UsageError
+from worldbench.errors import UsageError, WorldbenchError
 
 REDACTED = "REDACTED"
 """Stands where a secret stood; plain letters, so that a shell need not quote it."""
@@ -21,12 +21,14 @@ _OPTION_NAME = re.compile(r"(?!.*api)[\w.-]*(?:key|token)[\w.-]*", re.IGNORECASE
 _SECRET_VARIABLE = re.compile(r"(?:KEY|TOKEN|SECRET|PASSWORD)$", re.IGNORECASE)
 _API_KEY_NAME = re.compile(r"api[_-]?key(?:\.\d+)*$", re.IGNORECASE)
 _VALUE = r"""(?:"[^"]*"|'[^']*'|[^\s,;&{}\[\]()"']+)"""
-_ASSIGNED = re.compile(rf"([\w.@/+~-]*{_SECRET}[\w.-]*=){_VALUE}", re.IGNORECASE)
+_ASSIGNED = re.compile(rf"(([\w.@/+~-]*{_SECRET}[\w.-]*)=)({_VALUE})", re.IGNORECASE)
 _MAPPED = re.compile(
-    rf"""([{{,]\s*["']?[\w.-]*{_SECRET}[\w.-]*["']?\s*:\s*){_VALUE}""", re.IGNORECASE
+    rf"""([{{,]\s*["']?([\w.-]*{_SECRET}[\w.-]*)["']?\s*:\s*)({_VALUE})""", re.IGNORECASE
 )
-_USERINFO = re.compile(r"(\b[a-z][a-z0-9+.-]*://)[^\s/?#]*@", re.IGNORECASE)
+_USERINFO = re.compile(r"(\b[a-z][a-z0-9+.-]*://)[^\s/?#]+@", re.IGNORECASE)
 _OVERRIDE = re.compile(rf"([+~-]*[\w.@/-]*{_SECRET}[\w.@/-]*=).*", re.IGNORECASE | re.DOTALL)
+_REFERENCE = re.compile(r"\$\{[\w.:]+\}")
+_NUMBERS = re.compile(r"[\d.,e+-]+")
 _FLAG = re.compile(rf"--?[\w-]*{_SECRET}[\w-]*", re.IGNORECASE)
 
 
@@ -77,11 +79,31 @@ def redact_text(text: str) -> str:
     text = _USERINFO.sub(rf"\1{REDACTED}@", text)
     text = _ASSIGNED.sub(rf"\1{REDACTED}", text)
     text = _MAPPED.sub(rf"\1{REDACTED}", text)
-    for name, secret in os.environ.items():
-        # Short values and paths are settings that happen to be called so; hiding them hides words.
-        if len(secret) >= 16 and not secret.startswith("/") and _SECRET_VARIABLE.search(name):
-            text = text.replace(secret, REDACTED)
+    for secret in _exported():
+        text = text.replace(secret, REDACTED)
     return text
+
+
+def _exported() -> list[str]:
+    """Returns the values of environment variables that are secrets.
+
+    Short values and paths are settings that happen to be called so; hiding them hides words.
+    """
+    return [
+        value
+        for name, value in os.environ.items()
+        if len(value) >= 16 and not value.startswith("/") and _SECRET_VARIABLE.search(name)
+    ]
+
+
+def redact_error(error: WorldbenchError) -> WorldbenchError:
+    """Returns an error to show in place of another: what went wrong and was seen, without secrets.
+
+    What is accepted and the fix are our own words, and may show how to hand over a secret.
+    """
+    seen = None if error.seen is None else redact_text(str(error.seen))
+    what = redact_text(error.what)
+    return WorldbenchError(what, seen=seen, accepted=error.accepted, fix=error.fix)
 
 
 def refuse_api_keys(config: Mapping[str, object]) -> None:
@@ -99,6 +121,38 @@ def refuse_api_keys(config: Mapping[str, object]) -> None:
                 fix="remove it, run `wandb login` or export WANDB_API_KEY instead, and replace the "
                 "key if the config has been saved or shared",
             )
+
+
+def refuse_secrets(overrides: Iterable[str]) -> None:
+    """Checks that no override of a sweep hands over a secret: Hydra prints and saves all of them.
+
+    Raises:
+        UsageError: Naming the first option that does, never its value.
+    """
+    for override in overrides:
+        name, _, value = override.lstrip("+~").partition("=")
+        value = _REFERENCE.sub("", value)  # what ${oc.env:NAME} stands for is not written down
+        within = [*_MAPPED.finditer(value), *_ASSIGNED.finditer(value)]
+        given = [(name, value), *((match[2], match[3]) for match in within)]
+        secret = next((option for option, text in given if _hands_over(option, text)), None)
+        if _USERINFO.search(value) or any(exported in value for exported in _exported()):
+            secret = secret or name
+        if secret is not None:
+            raise UsageError(
+                "an override of a sweep carries a secret",
+                seen=f"{secret}={REDACTED}",
+                accepted="secrets in environment variables: overrides of a sweep are written to "
+                "disk and to logs",
+                fix="export it, e.g. as MY_SECRET, and write ${oc.env:MY_SECRET} in its place, in "
+                "single quotes",
+            )
+
+
+def _hands_over(option: str, text: str) -> bool:
+    text = text.strip("'\",")
+    if text in ("", "null", "true", "false"):
+        return False
+    return _hides(option, 0 if _NUMBERS.fullmatch(text) else text)
 
 
 def _clean(value: object) -> object:

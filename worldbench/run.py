@@ -17,8 +17,9 @@ from worldbench.cell import Cell, Question, supersede, unresolved
 from worldbench.compose import instantiate, register_search_path
 from worldbench.errors import EnvironmentFault, UsageError, WorldbenchError
 from worldbench.evaluate import evaluate, keep
+from worldbench.exits import exits_are_failures
 from worldbench.job import in_sweep, log_failure, sweep_name
-from worldbench.options import at_least, choose_device, one_of
+from worldbench.options import at_least, choose_device, folder_path, one_of, yes_or_no
 from worldbench.provenance import Stopwatch
 from worldbench.redaction import redact, redact_text, refuse_api_keys
 from worldbench.schema import SAFE_NAME, Record
@@ -53,28 +54,30 @@ def job(config: DictConfig) -> float | None:
     resolved: Any = OmegaConf.to_container(config, resolve=True)
     refuse_api_keys(resolved)
     public = redact(resolved)
-    device = choose_device(config.device)
-    watch = Stopwatch(device, _command(), public)
-    root = Path(config.records)
+    for option in ("dry_run", "overwrite"):
+        yes_or_no(option, config[option])
+    root = folder_path("records", config.records)
+    watch = Stopwatch(choose_device(config.device), _command(), public)
     tracker = Guarded(instantiate("tracker", config.tracker))
     question: Question | None = None
     cell: Cell | None = None
     failed = True
     try:
-        if not config.dry_run:
-            name = f"{config.adapter.name}-{config.suite.name}"
-            tracker.start(name=name, group=sweep_name(), config=public)
-        question = ask(config)
-        cell = answerer(config, question, root)
-        if config.dry_run:
-            _describe(cell)
+        with exits_are_failures():
+            if not config.dry_run:
+                name = f"{config.adapter.name}-{config.suite.name}"
+                tracker.start(name=name, group=sweep_name(), config=public)
+            question = ask(config)
+            cell = answerer(config, question, root)
+            if config.dry_run:
+                _describe(cell)
+                failed = False
+                return None
+            _tell_of_other_format(cell, watch)
+            record = _run(cell, tracker, watch, config)
+            supersede(root, public, cell)
             failed = False
-            return None
-        _tell_of_other_format(cell, watch)
-        record = _run(cell, tracker, watch, config)
-        supersede(root, public, cell)
-        failed = False
-        return _conclude(record, cell.path)
+            return _conclude(record, cell.path)
     except Exception as error:
         if not config.dry_run:
             _keep_failure(error, cell or question, root, public, watch, tracker)

@@ -171,13 +171,28 @@ def test_a_missing_kinetics_column_is_named_beside_those_present(tmp_path: Path)
     assert "add the column" in str(caught.value)
 
 
-@pytest.mark.parametrize("row", ["playing, broken", "x,a,one,2,train", "x,a,1,,train"])
+@pytest.mark.parametrize(
+    "row",
+    [
+        *("playing, broken", "x,a,one,2,train", "x,a,1,,train", "x,a,nan,2,train"),
+        *("x,a,inf,2,train", "x,a,1,1e400,train", "x,a\0b,1,2,train"),
+        pytest.param(f"x,{'a' * 200_000},1,2,train", id="a field of 200 kB"),
+    ],
+)
 def test_a_malformed_kinetics_row_is_told_by_its_line(tmp_path: Path, row: str) -> None:
     root = put(tmp_path / "root", "a.mp4")
     listing = write_kinetics(tmp_path, f"label,youtube_id,time_start,time_end,split\n{row}\n")
     with pytest.raises(DataError, match="line 2 of the listing") as caught:
         kinetics(listing, root)
+    assert f"in {listing}" in str(caught.value)
     assert "correct or remove the line" in str(caught.value)
+    assert len(str(caught.value)) < 1500
+
+
+def test_a_header_that_is_no_csv_is_told_by_its_line(tmp_path: Path) -> None:
+    root = put(tmp_path / "root", "a.mp4")
+    with pytest.raises(DataError, match="line 1 of the listing"):
+        kinetics(write_kinetics(tmp_path, f"label,{'x' * 200_000}\n"), root)
 
 
 def test_a_kinetics_id_cannot_lead_out_of_the_root(tmp_path: Path) -> None:
@@ -229,12 +244,13 @@ def test_path_label_lists_are_read_in_all_their_spellings(tmp_path: Path) -> Non
     assert paths(path_label(listing, root, classes=["run"])) == ["b.mp4"]
 
 
-@pytest.mark.parametrize("line", ["a.mp4", "path label", "a.mp4,", "3 a.mp4"])
+@pytest.mark.parametrize("line", ["a.mp4", "path label", "a.mp4,", "3 a.mp4", "a\0b.mp4 3"])
 def test_a_line_without_path_or_label_is_told_by_its_number(tmp_path: Path, line: str) -> None:
     (tmp_path / "list.txt").write_text(f"ok.mp4 1\n{line}\n")
     with pytest.raises(DataError, match="line 2 of the listing") as caught:
         path_label(tmp_path / "list.txt", tmp_path)
-    assert "path/to/video.mp4 label" in str(caught.value)
+    assert ("text without NUL" if "\0" in line else "video.mp4 label") in str(caught.value)
+    assert f"in {tmp_path / 'list.txt'}" in str(caught.value)
 
 
 @pytest.mark.parametrize("path", ["../x.mp4", "/etc/x.mp4", "a/../../x.mp4", "leak.mp4"])
@@ -294,6 +310,15 @@ def test_malformed_something_something_annotations_are_errors(tmp_path: Path) ->
     (annotations / "train.json").unlink()
     with pytest.raises(DataError, match="cannot read the listing"):
         ssv2(annotations, root)
+
+
+def test_a_nul_character_in_a_something_something_id_is_an_error(tmp_path: Path) -> None:
+    annotations = write_ssv2(tmp_path / "labels")
+    (annotations / "train.json").write_text(
+        '[{"id": "a\\u0000b", "template": "Holding [something]"}]'
+    )
+    with pytest.raises(DataError, match="NUL"):
+        ssv2(annotations, put(tmp_path / "root", "9.mp4"))
 
 
 def test_two_files_of_one_something_something_id_are_an_error(tmp_path: Path) -> None:

@@ -395,5 +395,5 @@ def test_formats_that_make_no_sense_are_refused(root, option):
 @pytest.mark.parametrize("option", ["clips_per_video", "max_videos"])
 @pytest.mark.parametrize("count", [0, -1])
 def test_counts_that_leave_nothing_are_refused(root, option, count):
-    with pytest.raises(UsageError, match=f"data.{option} leaves nothing"):
+    with pytest.raises(UsageError, match=f"data.{option} is not a usable number"):
         VideoData("videos", str(root), **FORMAT, **{option: count})

@@ -116,5 +116,5 @@ def test_a_folder_without_pictures_and_a_wrong_format_are_told(tmp_path: Path) -
         StillData("imagenet", str(tmp_path)).clips()
     with pytest.raises(UsageError, match="do not exist"):
         StillData("imagenet", str(tmp_path), frames=1)
-    with pytest.raises(UsageError, match="leaves nothing to load"):
+    with pytest.raises(UsageError, match="max_videos is not a usable number"):
         StillData("imagenet", str(tmp_path), max_videos=0)

@@ -1,5 +1,6 @@
 """Adapters and trackers that misbehave, for tests; configured with --config-dir."""
 
+import sys
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -30,6 +31,18 @@ class Raises(_Odd):
 
     def generate(self, context: Tensor, horizon: int, **options: object) -> Tensor:
         raise self.error("the weights\nhave rusted away")
+
+
+class CannotBeMade(_Odd):
+    def __init__(self, name: str) -> None:
+        raise RuntimeError("the vault is shut, password=hunter2")
+
+
+class Leaves(_Odd):
+    """Ends the process as if all were well."""
+
+    def generate(self, context: Tensor, horizon: int, **options: object) -> Tensor:
+        sys.exit(0)
 
 
 class NotANumber(_Odd):

@@ -273,6 +273,28 @@ def test_an_adapter_that_raises_leaves_a_failed_record(
     assert "odd_adapters.py" in capsys.readouterr().err  # the traceback is shown
 
 
+def test_an_adapter_that_cannot_be_made_leaves_a_failed_record_and_no_secret(
+    bench: Bench, capsys: pytest.CaptureFixture[str]
+) -> None:
+    name = bench.configure("shut", "CannotBeMade")
+    assert bench.run(f"adapter={name}", config_dir=True) == 1
+    body = bench.record.body
+    assert body.status == "failed"
+    assert str(body.reason) == "RuntimeError: the vault is shut, password=REDACTED"
+    said = capsys.readouterr().err
+    assert "odd_adapters.py" in said  # the traceback is shown
+    assert said.endswith("error: RuntimeError: the vault is shut, password=REDACTED\n")
+    assert "hunter2" not in said
+
+
+def test_a_misspelt_overwrite_replaces_nothing(bench: Bench) -> None:
+    assert bench.run("adapter=copy_last") == 0
+    (path,) = bench.files
+    before = path.stat().st_mtime_ns
+    assert bench.run("adapter=copy_last", "overwrite=flase") == 2
+    assert path.stat().st_mtime_ns == before
+
+
 def test_a_failed_cell_runs_again(bench: Bench) -> None:
     path = bench.configs / "adapter" / "mended.yaml"
     name = bench.configure("mended", "Hungry", room=0, log=os.devnull)

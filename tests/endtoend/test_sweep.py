@@ -38,6 +38,35 @@ def test_a_failing_cell_does_not_stop_the_sweep(
     assert "error: RuntimeError" in capsys.readouterr().err
 
 
+def test_a_cell_that_exits_does_not_end_the_sweep(
+    bench: Bench, capsys: pytest.CaptureFixture[str]
+) -> None:
+    name = bench.configure("gone", "Leaves")
+    words = (f"adapter={name},copy_last", "limit=2")
+    assert bench.run("-m", *words, config_dir=True) == 1
+    assert outcomes(bench) == {"gone": "failed", "copy_last": "ok"}
+    assert "error: RuntimeError: sys.exit(0) was called" in capsys.readouterr().err
+
+
+def test_a_sweep_is_not_given_secrets(
+    bench: Bench, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name = bench.configure("gated", "Leaves", huggingface_token=None)
+    folder = bench.root.parent / "sweep"
+    words = ("-m", f"adapter={name}", f"hydra.sweep.dir={folder}", "dry_run=true")
+    assert bench.run(*words, "adapter.huggingface_token=hf_hunter2", config_dir=True) == 2
+    said = capsys.readouterr()
+    assert "adapter.huggingface_token=REDACTED" in said.err
+    assert "hf_hunter2" not in said.err + said.out
+    assert not folder.exists()
+    monkeypatch.setenv("MY_SECRET", "hf_hunter2")
+    words = (*words, "adapter.huggingface_token=${oc.env:MY_SECRET}")
+    assert bench.run(*words, config_dir=True) == 2  # the adapter takes no such option
+    said = capsys.readouterr()
+    assert "huggingface_token" in said.err
+    assert "hf_hunter2" not in said.err + said.out + (folder / "multirun.yaml").read_text()
+
+
 def test_an_unknown_name_stops_a_sweep_before_it_starts(
     bench: Bench, capsys: pytest.CaptureFixture[str]
 ) -> None:

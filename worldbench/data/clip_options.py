@@ -7,6 +7,7 @@ from typing import Any
 
 from worldbench.data.source import ClipFormat
 from worldbench.errors import UsageError, unknown_name
+from worldbench.options import at_least
 
 
 def clip_format(
@@ -17,7 +18,8 @@ def clip_format(
     Raises:
         UsageError: If there are no such clips.
     """
-    if not 0 < fps < math.inf or frames < 2 or len(size) != 2 or min(size) < 1:
+    whole = all(isinstance(number, int) for number in (frames, *size))
+    if not whole or not 0 < fps < math.inf or frames < 2 or len(size) != 2 or min(size) < 1:
         raise UsageError(
             "clips of this format do not exist",
             seen=f"frames={frames}, fps={fps}, size={list(size)}",
@@ -28,20 +30,29 @@ def clip_format(
     return ClipFormat(frames, float(fps), (size[0], size[1]), count)
 
 
-def some_or_all(option: str, count: int | None) -> int | None:
+def some_or_all(option: str, count: object) -> int | None:
     """Returns how many things an option keeps; None for all.
 
     Raises:
-        UsageError: If it keeps none.
+        UsageError: If it keeps none, or is no integer.
     """
-    if count is not None and count < 1:
+    return None if count is None else at_least(f"data.{option}", count, 1, beside="null for all")
+
+
+def share_excluded(share: object) -> float:
+    """Returns the largest share of unusable files that a run accepts, in [0, 1].
+
+    Raises:
+        UsageError: If it is no such share.
+    """
+    if isinstance(share, bool) or not isinstance(share, float | int) or not 0 <= share <= 1:
         raise UsageError(
-            f"data.{option} leaves nothing to load",
-            seen=count,
-            accepted="an integer of at least 1, or null for all",
-            fix=f"data.{option}=null",
+            "data.max_excluded is no share",
+            seen=share,
+            accepted="a number from 0 to 1",
+            fix="data.max_excluded=0.05",
         )
-    return count
+    return float(share)
 
 
 def training_options(usual: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:

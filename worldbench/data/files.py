@@ -34,8 +34,16 @@ def contained(path: str | Path, root: str | Path) -> str:
         The POSIX path relative to ``root`` as written (links inside the root are kept).
 
     Raises:
-        DataError: If the path leaves the root, by ``..``, as an absolute path or through a link.
+        DataError: If the path leaves the root, by ``..``, as an absolute path or through a link, or
+            holds a NUL character.
     """
+    if "\0" in str(path):
+        raise DataError(
+            "a path with a NUL character",
+            seen=repr(str(path)),
+            accepted="names that a file can have",
+            fix="correct the listing",
+        )
     base = Path(root).resolve()
     written = Path(os.path.normpath(base / path))
     if Path(path).is_absolute() and not written.is_relative_to(base):

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import UInt8
 
+from worldbench.data.clip_options import share_excluded
 from worldbench.data.manifest import Excluded
 from worldbench.data.quadruplets import Footage, Matched, Quadruplet, match
 from worldbench.data.source import Clip
@@ -80,7 +81,7 @@ class QuadrupletData(ABC):
                 fix="data.size=[224,224]",
             )
         self.size = (at_least("data.size", size[0], 1), at_least("data.size", size[1], 1))
-        self.max_excluded = max_excluded
+        self.max_excluded = share_excluded(max_excluded)
 
     @abstractmethod
     def listed(self) -> tuple[Quadruplet, ...]:

@@ -10,7 +10,13 @@ import numpy as np
 from jaxtyping import UInt8
 
 from worldbench.cache import cache_folder
-from worldbench.data.clip_options import clip_format, some_or_all, source_pattern, training_options
+from worldbench.data.clip_options import (
+    clip_format,
+    share_excluded,
+    some_or_all,
+    source_pattern,
+    training_options,
+)
 from worldbench.data.layouts.listed import ANNOTATED, LAYOUTS, listed
 from worldbench.data.manifest import Entry, Manifest, first_by_hash, scan
 from worldbench.data.source import Clip
@@ -75,7 +81,7 @@ class VideoData:
         size: Sequence[int] = (128, 128),
         clips_per_video: int | None = None,
         max_videos: int | None = None,
-        max_excluded: float = 0.05,
+        max_excluded: float | int = 0.05,
         segments: int | None = None,
         crops: int = 1,
     ) -> None:
@@ -90,7 +96,8 @@ class VideoData:
         self.name, self.root, self.layout = name, root, layout
         self.annotations, self.split, self.classes = annotations, split, classes
         self.format = clip_format(frames, fps, size, clips_per_video)
-        self.max_videos, self.max_excluded = some_or_all("max_videos", max_videos), max_excluded
+        self.max_videos = some_or_all("max_videos", max_videos)
+        self.max_excluded = share_excluded(max_excluded)
         self._train = dict(train) if train is not None else None
         # Crops alone are views of the middle: of clips that follow each other there is no telling.
         many = 1 if segments is None and crops != 1 else segments

@@ -85,7 +85,7 @@ class RealEstateData(VideoData):
             size=size,
             clips_per_video=clips_per_video,
             max_videos=max_videos,
-            max_excluded=float(max_excluded),
+            max_excluded=max_excluded,
         )
 
     @property

@@ -12,7 +12,12 @@ import numpy as np
 from jaxtyping import UInt8
 
 from worldbench.cache import cache_folder
-from worldbench.data.clip_options import clip_format, some_or_all, training_options
+from worldbench.data.clip_options import (
+    clip_format,
+    share_excluded,
+    some_or_all,
+    training_options,
+)
 from worldbench.data.layouts.class_folders import labelled
 from worldbench.data.layouts.folder import existing_folder
 from worldbench.data.manifest import Entry, Manifest, first_by_hash, scan
@@ -61,12 +66,12 @@ class StillData:
         fps: float | int = 8,
         size: Sequence[int] = (224, 224),
         max_videos: int | None = None,
-        max_excluded: float = 0.05,
+        max_excluded: float | int = 0.05,
     ) -> None:
         self.name, self.root, self.split, self.classes = name, root, split, classes
         self.format = clip_format(frames, fps, size)
         self.max_videos = some_or_all("max_videos", max_videos)
-        self.max_excluded = max_excluded
+        self.max_excluded = share_excluded(max_excluded)
         self._train = dict(train) if train is not None else None
 
     @property

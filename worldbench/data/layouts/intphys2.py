@@ -7,14 +7,13 @@ share is equal but for compression (and, the release says, for clouds). Splits w
 ``Debug`` (5 scenes, three times each) and ``Main`` (253).
 """
 
-import csv
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from worldbench.data.files import contained
 from worldbench.data.layouts.folder import existing_folder
-from worldbench.data.layouts.listing import bad_line, read_text
+from worldbench.data.layouts.listing import bad_line, read_csv
 from worldbench.data.quadruplets import Movie, Quadruplet
 from worldbench.errors import DataError, unknown_name
 
@@ -76,8 +75,7 @@ def _rows(base: Path) -> Iterable[tuple[str, Movie, dict[str, str]]]:
     """Yields the scene, movie and factors of each line."""
     listing = base / LISTING
     contained(listing, base)
-    reader = csv.DictReader(read_text(listing).splitlines())
-    columns = reader.fieldnames or ()
+    columns, rows = read_csv(listing)
     file = next((name for name in NAMES if name in columns), None)
     missing = [name for name in COLUMNS if name not in columns]
     if missing or file is None:
@@ -88,11 +86,11 @@ def _rows(base: Path) -> Iterable[tuple[str, Movie, dict[str, str]]]:
             accepted=f"{', '.join(COLUMNS)}, and one of {', '.join(NAMES)}",
             fix=f"use the {LISTING} of the release",
         )
-    for row in reader:
+    for number, row in rows:
         kind = _TYPE.fullmatch((row["type"] or "").strip())
         if kind is None or not row["SceneIndex"] or not row[file] or not row["condition"]:
             accepted = f"{','.join(COLUMNS)} with a type such as 1_Possible, and {file}"
-            raise bad_line(listing, reader.line_num, row, accepted)
+            raise bad_line(listing, number, row, accepted)
         name = row[file].strip()
         path = name if file == "file_name" else f"Videos/{name.removesuffix('.mp4')}.mp4"
         factors = {factor: row[key].strip() for key, factor in FACTORS.items() if row.get(key)}

@@ -1,13 +1,12 @@
 """Kinetics-400/600/700: a CSV of YouTube cuts, and files named after id and seconds."""
 
-import csv
 from collections.abc import Sequence
 from pathlib import Path
 
 from worldbench.data.files import contained
 from worldbench.data.layouts.class_folders import of_classes, of_split
 from worldbench.data.layouts.folder import videos_below
-from worldbench.data.layouts.listing import bad_line, read_text
+from worldbench.data.layouts.listing import bad_line, read_csv
 from worldbench.data.manifest import Video, unique
 from worldbench.errors import DataError
 
@@ -42,24 +41,23 @@ def kinetics(
             root, or the root holds no video.
         UsageError: If there is no such class or split, with the alternatives.
     """
-    text = read_text(listing)
+    columns, rows = read_csv(listing)
     present = {path.rpartition(".")[0]: path for path in videos_below(root)}
-    reader = csv.DictReader(text.splitlines())
-    missing = [name for name in COLUMNS if name not in (reader.fieldnames or ())]
+    missing = [name for name in COLUMNS if name not in columns]
     if missing:
         raise DataError(
             f"missing CSV column {', '.join(map(repr, missing))}",
-            seen=f"columns {', '.join(reader.fieldnames or ()) or 'none'} in {listing}",
+            seen=f"columns {', '.join(columns) or 'none'} in {listing}",
             accepted=", ".join(COLUMNS),
             fix="use the CSV of the Kinetics release, or add the column to its first line",
         )
     videos = []
-    for row in reader:
+    for number, row in rows:
         label, split_name = row["label"], row["split"]
         try:
             span = f"{int(float(row['time_start'])):06d}_{int(float(row['time_end'])):06d}"
-        except (TypeError, ValueError) as error:
-            raise bad_line(listing, reader.line_num, row, ",".join(COLUMNS)) from error
+        except (TypeError, ValueError, OverflowError) as error:
+            raise bad_line(listing, number, row, ",".join(COLUMNS)) from error
         name = f"{row['youtube_id']}_{span}"
         folders = ["", f"{label}/", f"{split_name}/", f"{split_name}/{label}/"]
         places = [place + name for place in folders]
