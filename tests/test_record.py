@@ -189,11 +189,43 @@ def test_another_schema_version_is_refused(tmp_path: Path, version: object) -> N
     assert str(path) in str(caught.value)
 
 
-@pytest.mark.parametrize("content", [b"", b"{", b"\xff\xfe", b"[1]", b"3", b"null"])
+@pytest.mark.parametrize(
+    "content",
+    [
+        *(b"", b"{", b"\xff\xfe", b"[1]", b"3", b"null"),
+        pytest.param(b"[" * 100_000, id="deep"),
+        pytest.param(b"1" * 5000, id="long"),
+    ],
+)
 def test_what_is_no_record_is_refused(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "record.json"
     path.write_bytes(content)
     with pytest.raises(RecordError, match=str(path)):
+        read(path)
+
+
+@pytest.mark.parametrize(
+    ("number", "seen"),
+    [("NaN", "NaN is no number"), ("-Infinity", "-Infinity is no number"), ("1e999", "protocol")],
+)
+def test_a_number_that_is_not_finite_is_refused_wherever_it_stands(
+    tmp_path: Path, number: str, seen: str
+) -> None:
+    path = store(tmp_path, a_record())
+    path.write_text(path.read_text().replace('"horizon": 8', f'"horizon": {number}'))
+    with pytest.raises(RecordError, match=seen):
+        read(path)
+
+
+def test_what_is_nested_too_deep_to_walk_through_is_refused(tmp_path: Path) -> None:
+    path = store(tmp_path, a_record())
+    told = path.read_text()
+    for depth in (30, 200):
+        nested = "[" * depth + "]" * depth
+        path.write_text(told.replace('"horizon": 8', f'"horizon": {nested}'))
+        if depth == 30:
+            assert read(path).body.suite.protocol["horizon"]
+    with pytest.raises(RecordError, match="nested deeper than 64"):
         read(path)
 
 
@@ -225,6 +257,33 @@ def test_a_misplaced_record_is_refused_with_its_place(tmp_path: Path) -> None:
         list(read_all(tmp_path))
     assert caught.value.seen == elsewhere
     assert str(path) in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "given", [".", "out", "out/records/still", "out/records/still/rrrrrrrrrrrr"]
+)
+def test_a_folder_above_or_below_that_of_the_records_is_refused_with_theirs(
+    tmp_path: Path, given: str
+) -> None:
+    records_folder = tmp_path / "out" / "records"
+    path = store(records_folder, a_record())
+    (tmp_path / "out" / "leaderboard.json").write_text('{"schema": 1, "sections": []}')
+    with pytest.raises(RecordError, match="stands where none of") as caught:
+        list(read_all(tmp_path / given))
+    assert caught.value.seen == path
+    assert f"--records {records_folder}, if that was meant" in str(caught.value.fix)
+
+
+def test_a_stray_record_is_refused_and_other_json_is_none_of_ours(tmp_path: Path) -> None:
+    path = store(tmp_path, a_record())
+    (tmp_path / "leaderboard.json").write_text('{"schema": 1, "sections": []}')
+    assert [found for found, _ in read_all(tmp_path)] == [path]
+    stray = tmp_path / "stray.json"
+    stray.write_bytes(path.read_bytes())
+    with pytest.raises(RecordError, match="stands where none of") as caught:
+        list(read_all(tmp_path))
+    assert caught.value.seen == stray
+    assert "--records" not in str(caught.value.fix)
 
 
 def test_a_file_has_the_digest_that_sha256sum_prints(tmp_path: Path) -> None:

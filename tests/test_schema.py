@@ -56,6 +56,32 @@ def test_a_bound_that_is_not_finite_is_refused():
         metric(value=1.0, low=float("nan"))
 
 
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"value": 1.1e100},
+        {"value": "1e308"},
+        {"value": 0.0, "low": -1e308, "high": 1e308},
+        {"value": 0.5, "factors": {"hidden": 10**400}},
+        {"value": 0.5, "factors": {"hidden": 2**64}},
+        {"value": 0.5, "factors": {"hidden": -1e308}},
+    ],
+)
+def test_a_number_that_no_board_can_calculate_with_is_refused(fields):
+    with pytest.raises(ValidationError, match="not within ±1e\\+100"):
+        metric(**fields)
+
+
+def test_numbers_of_cards_and_protocols_have_the_same_limits():
+    for wrong in ({"parameters": 10**400}, {"fps": 1e308}, {"size": (64, 2**64)}):
+        with pytest.raises(ValidationError, match="64 bits"):
+            card(**wrong)
+    for number in (float("nan"), float("inf"), 1e308, 10**400):
+        with pytest.raises(ValidationError, match="protocol holds a number"):
+            suite(protocol={"options": [{"sigma": number}]})
+    assert suite(protocol={"seed": 2**64 - 1, "least": -(2**63), "width": 1e100}).protocol
+
+
 def test_zero_and_negative_values_are_values():
     assert metric(value=0.0).value == 0
     assert metric(value=-0.01, low=-0.2, high=0.1).value == -0.01
@@ -78,6 +104,19 @@ def test_adapter_names_that_name_a_folder_are_accepted(name):
 def test_adapter_names_that_are_no_folder_names_are_refused(name):
     with pytest.raises(ValidationError, match="it names a folder"):
         card(name=name)
+
+
+@pytest.mark.parametrize("text", ["", ".", "..", ".x", "a/b", "a\\b", "a\n", "a\x1b[2J", "\u202ea"])
+def test_what_becomes_part_of_a_path_leads_nowhere_else(text):
+    for make in (
+        lambda: card(revision=text),
+        lambda: suite(name=text),
+        lambda: suite(version=text),
+        lambda: body(key=text),
+    ):
+        with pytest.raises(ValidationError, match="it is part of a record's path"):
+            make()
+    assert card(revision="seer 2 True").revision == "seer 2 True"
 
 
 def test_cards_do_not_change_and_take_no_unknown_field():
@@ -164,6 +203,8 @@ def test_the_schema_is_imported_without_torch():
         {"accuracy": {"floor": "half"}},
         {"accuracy": {"ceiling": "best"}},
         {"accuracy": {"floor": float("nan")}},
+        {"accuracy": {"floor": -1e308, "ceiling": 1e308}},
+        {"accuracy": {"ceiling": -(10**400)}},
         {"accuracy": {"roof": 1.0}},
         {"accuracy": 0.5},
         ["accuracy"],

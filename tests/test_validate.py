@@ -20,10 +20,16 @@ OURS = Path(__file__).parents[1] / "reports" / "records"
 Said = pytest.CaptureFixture[str]
 
 
-def contribute(root: Path, *metrics: MetricResult, name: str = "mine", seed: int = 0) -> Path:
+def contribute(
+    root: Path,
+    *metrics: MetricResult,
+    name: str = "mine",
+    revision: str = "r" * 64,
+    seed: int = 0,
+) -> Path:
     """Writes a record with its rows where it belongs; returns its path."""
     made = a_record(*(metrics or METRICS))
-    card = made.body.adapter.model_copy(update={"name": name})
+    card = made.body.adapter.model_copy(update={"name": name, "revision": revision})
     suite = made.body.suite.model_copy(update={"protocol": {"horizon": 8, "seed": seed}})
     key = records.record_key(
         *(card.revision, suite.name, suite.version, suite.metric_versions),
@@ -90,6 +96,18 @@ def test_what_is_no_json_is_refused(root: Path, mine: Path, capsys: Said) -> Non
     assert "cannot read record" in refused(capsys, root)
 
 
+def test_a_record_that_nobody_can_read_hides_no_other_problem(
+    root: Path, mine: Path, capsys: Said
+) -> None:
+    for name, content in {"deep": "[" * 100_000, "long": "1" * 5000, "nan": "[NaN]"}.items():
+        contribute(root, name=name).write_text(content)
+    edit(mine, lambda content: content["body"]["metrics"][0].update(value=99.0))
+    said = refused(capsys, root)
+    assert said.count("cannot read record") == 3
+    assert "the value of psnr lies outside of its interval" in said
+    assert "4 records checked: 4 problems" in said
+
+
 def test_another_schema_is_refused(root: Path, mine: Path, capsys: Said) -> None:
     edit(mine, lambda content: content.update(schema=99))
     assert "unknown schema version" in refused(capsys, root)
@@ -109,6 +127,55 @@ def test_a_place_that_the_body_does_not_say_is_refused(
     shutil.rmtree(root / "mine")
     assert "it should stand at mine/" in refused(capsys, root)
     assert moved.is_dir()
+
+
+def test_a_record_deeper_than_a_board_looks_for_it_is_refused(
+    root: Path, mine: Path, capsys: Said
+) -> None:
+    hidden = contribute(root / "extra", seed=1)
+    said = refused(capsys, root)
+    assert f"{hidden}: no board reads it: it stands in the records folder {root / 'extra'}" in said
+    assert "2 records checked: 1 problems" in said
+    accepted(capsys, root / "extra")
+
+
+def test_a_record_higher_than_a_board_looks_for_it_is_refused(
+    root: Path, mine: Path, capsys: Said
+) -> None:
+    # The folder of the records stands for its adapter, of which this folder alone holds records.
+    high = contribute(root.parent, name=root.name, seed=1)
+    assert f"{high}: no board reads it: it stands in the" in refused(capsys, root)
+    shutil.rmtree(root / "mine")
+    accepted(capsys, root)
+
+
+def test_an_adapters_folder_is_checked_by_itself(root: Path, mine: Path, capsys: Said) -> None:
+    accepted(capsys, root / "mine")
+    accepted(capsys, mine.parent)
+
+
+def test_what_no_board_can_show_is_told_of_its_record(root: Path, capsys: Said) -> None:
+    decibels = METRICS[0].model_copy(update={"unit": "dB"})
+    for i, name in enumerate("abcde"):
+        contribute(root, decibels if name == "c" else METRICS[0], name=name, revision=f"{i}" * 64)
+    said = refused(capsys, root)
+    assert "5 records checked: 1 problems" in said
+    (told,) = (line for line in said.splitlines() if "no board can show it" in line)
+    assert told.startswith(str(root / "c"))
+    assert "records of video_distance@1 disagree on psnr" in told
+
+
+def test_whatever_breaks_a_board_is_told_of_its_record(
+    root: Path, mine: Path, capsys: Said
+) -> None:
+    # Surprises of quads are summed on a page, and so must be numbers.
+    words = {name: ["many"] for name in ("mean_A", "mean_P", "mean_I1", "mean_I2", "operator")}
+    place = {"trial": ["t"], "cluster": ["c"], "role": ["rollout"], "psnr": [21.5]}
+    broken = contribute(root, METRICS[0].model_copy(update={"headline": True}), seed=1)
+    with_rows(broken, place | words)
+    said = refused(capsys, root)
+    assert f"{broken}: no board can show it: TypeError" in said
+    assert "2 records checked: 1 problems" in said
 
 
 def test_an_edited_identity_is_refused(root: Path, mine: Path, capsys: Said) -> None:

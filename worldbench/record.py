@@ -13,10 +13,14 @@ from filelock import FileLock
 from pydantic import ValidationError
 
 from worldbench.errors import EnvironmentFault, RecordError
-from worldbench.schema import SCHEMA_VERSION, AdapterCard, Record, digest
+from worldbench.limits import DEEPEST, too_deep
+from worldbench.schema import SCHEMA_VERSION, AdapterCard, Body, Record, digest
 
 UNRESOLVED = "unresolved"
 """Stands in for the revision of an adapter that failed before it had one."""
+
+_PLACES = "*/*/*/*.json"
+"""Where records stand below their folder, see :func:`record_path`."""
 
 
 def record_key(
@@ -140,8 +144,8 @@ def read(path: Path) -> Record:
         RecordError: If the file is not JSON, has another schema version, or does not validate.
     """
     try:
-        raw = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
+        raw = _parsed(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
         raise RecordError(
             f"cannot read record {path}",
             seen=str(error),
@@ -168,13 +172,27 @@ def read(path: Path) -> Record:
         ) from error
 
 
+def _parsed(text: str) -> Any:
+    """Parses JSON as its standard has it: Python's own reader would take NaN and Infinity."""
+    raw = json.loads(text, parse_constant=_refuse)
+    if too_deep(raw):
+        raise ValueError(f"nested deeper than {DEEPEST} lists and objects")
+    return raw
+
+
+def _refuse(constant: str) -> None:
+    raise ValueError(f"{constant} is no number of JSON")
+
+
 def read_all(root: Path) -> Iterator[tuple[Path, Record]]:
     """Yields every record below ``root`` in path order.
 
     Raises:
-        RecordError: For an unreadable record, or one whose place does not match its content.
+        RecordError: For an unreadable record, or one whose place does not match its content: also
+            one that is higher or deeper than the records of this folder are looked for.
     """
-    for path in sorted(root.glob("*/*/*/*.json")):
+    _refuse_other_depths(root)
+    for path in sorted(root.glob(_PLACES)):
         record = read(path)
         suite = record.body.suite
         expected = record_path(
@@ -188,6 +206,31 @@ def read_all(root: Path) -> Iterator[tuple[Path, Record]]:
                 fix="move it there, or run the cell again",
             )
         yield path, record
+
+
+def _refuse_other_depths(root: Path) -> None:
+    """Refuses records that would not be read, as when the folder above or below theirs is given."""
+    for path in sorted({*root.rglob("*.json")} - {*root.glob(_PLACES)}):
+        try:
+            body = read(path).body
+        except RecordError:  # boards and lists of media may lie in the same folder
+            continue
+        folder = folder_of(path, body)
+        away = "move the record there, or away"
+        raise RecordError(
+            f"a record stands where none of {root} is looked for",
+            seen=path,
+            accepted=f"{root}/<adapter>/<revision12>/<suite>@<version>/<key12>.json",
+            fix=away if folder is None else f"--records {folder}, if that was meant; or {away}",
+        )
+
+
+def folder_of(path: Path, body: Body) -> Path | None:
+    """Returns the records folder that a record stands in; None if not where its body says."""
+    suite = body.suite
+    place = record_path(Path(), body.adapter, suite.name, suite.version, body.key).parts
+    whole = path.resolve()
+    return whole.parents[len(place) - 1] if whole.parts[-len(place) :] == place else None
 
 
 def file_digest(path: Path) -> str:

@@ -2,7 +2,9 @@
 
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, model_validator
+
+from worldbench.limits import refuse_out_of_range
 
 
 class Scale(BaseModel):
@@ -25,3 +27,9 @@ class Scale(BaseModel):
     ceiling: float | Literal["oracle"] | None = None
     no_skill: str | None = None
     target: float | None = None
+
+    @model_validator(mode="after")
+    def _can_be_calculated_with(self) -> "Scale":
+        for name, value in self:
+            refuse_out_of_range(name, value)
+        return self

@@ -14,6 +14,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, field_validator, model_validator
 
+from worldbench.limits import PathPart, refuse_out_of_range
 from worldbench.scale import Scale
 
 SCHEMA_VERSION = 1
@@ -54,6 +55,12 @@ _SCALES = TypeAdapter(dict[str, Scale])
 class _Frozen(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
+    @model_validator(mode="after")
+    def _can_be_calculated_with(self) -> "_Frozen":
+        for name, value in self:
+            refuse_out_of_range(name, value)
+        return self
+
 
 class AdapterCard(_Frozen):
     """The identity of an adapter: what it is, what it can do, and on which clips.
@@ -65,7 +72,7 @@ class AdapterCard(_Frozen):
     """
 
     name: str
-    revision: str
+    revision: PathPart
     family: Family
     summary: str = ""
     capabilities: tuple[str, ...] = ()
@@ -179,8 +186,8 @@ class DataInfo(_Frozen):
 class SuiteInfo(_Frozen):
     """The questions a record answers: suite, version, data and the whole protocol."""
 
-    name: str
-    version: str
+    name: PathPart
+    version: PathPart
     metric_versions: dict[str, str] = Field(default_factory=dict)
     data: DataInfo
     protocol: dict[str, Any]
@@ -202,7 +209,7 @@ class Body(_Frozen):
 
     status: Status
     reason: str | None = None
-    key: str
+    key: PathPart
     adapter: AdapterCard
     suite: SuiteInfo
     metrics: tuple[MetricResult, ...] = ()

@@ -1,11 +1,11 @@
 """What must hold of records that somebody contributes, before anybody believes a number in them.
 
 Form, place and identity are checked for every record; what a record says of another one that it
-replaces, if there is one; and that means are those of the rows. What has to be run for is in
-:mod:`worldbench.remeasure`.
+replaces, if there is one; that means are those of the rows; and that a board can be made of what
+has no other problem. What has to be run for is in :mod:`worldbench.remeasure`.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ from typing import Any
 from worldbench import record as records
 from worldbench.agreement import means_apart
 from worldbench.errors import UsageError, WorldbenchError
+from worldbench.leaderboard.showing import unshowable
 from worldbench.record_changes import moved
 from worldbench.schema import Body, Record
 
@@ -89,7 +90,11 @@ def problems(
             said += _against(path, record.body, baseline)
         found += [Problem(path, what) for what in said]
     found += _twice(read)
+    found += _unread(read, roots)
     found += _strangers(read, roots)
+    told = {problem.path for problem in found}
+    sound = {path: record for path, record in read.items() if path not in told}
+    found += [Problem(*each) for each in unshowable(sound)]
     return sorted(found, key=lambda problem: (str(problem.path), problem.what))
 
 
@@ -110,9 +115,9 @@ def _place(root: Path, body: Body) -> Path:
 
 
 def _identity(path: Path, body: Body) -> list[str]:
-    suite, place, said = body.suite, _place(Path(), body), list[str]()
-    if path.resolve().parts[-len(place.parts) :] != place.parts:
-        said.append(f"it should stand at {place}")
+    suite, said = body.suite, list[str]()
+    if records.folder_of(path, body) is None:
+        said.append(f"it should stand at {_place(Path(), body)}")
     if records.UNRESOLVED in (body.adapter.revision, suite.version, suite.data.digest):
         if body.status != "failed":
             said.append(f"it is {body.status}, but does not say of what: {records.UNRESOLVED}")
@@ -161,12 +166,13 @@ def _rows(path: Path, record: Record) -> list[str]:
 
     try:
         table = pq.read_table(rows)
-    except (ArrowException, OSError):
-        return ["its rows are no Parquet file"]
+        scored = table.to_pylist()
+    except (ArrowException, OSError, ValueError, OverflowError):
+        return ["its rows are no Parquet file, or hold what Python does not"]
     missing = [name for name in _COLUMNS if name not in table.column_names]
     if missing:
         return [f"its rows have no column {name}" for name in missing]
-    apart, _ = means_apart(body, table.to_pylist())
+    apart, _ = means_apart(body, scored)
     return [line.strip() for line in apart]
 
 
@@ -195,6 +201,24 @@ def _twice(read: dict[Path, Record]) -> list[Problem]:
         if key in first:
             found.append(Problem(path, f"it has the key of {first[key]}"))
         first.setdefault(key, path)
+    return found
+
+
+def _unread(read: Mapping[Path, Record], roots: Iterable[Path]) -> list[Problem]:
+    """Finds records that the board of a folder, or of the one it lies in, does not look for."""
+    found = []
+    for root in (root.resolve() for root in roots if root.is_dir()):
+        own = [path for path in read if root in path.resolve().parents]
+        homes = {path: records.folder_of(path, read[path].body) for path in own}
+        known = {home for home in homes.values() if home is not None}
+        meant = root
+        if known and known <= {*root.parents}:  # an adapter's folder, or one below it
+            meant = max(known, key=lambda home: len(home.parts))
+        found += [
+            Problem(path, f"no board reads it: it stands in the records folder {home}, not {meant}")
+            for path, home in homes.items()
+            if home not in (None, meant)
+        ]
     return found
 
 

@@ -7,10 +7,11 @@ from worldbench.command import command_parser, log_plainly
 from worldbench.options import at_least
 
 _DESCRIPTION = (
-    "Check records that were contributed: form, place, key, rows, duplicates; with --baseline also "
-    "that a replaced record says the same; with --verify that their metrics are what their suites "
-    "make of their rows, and that a sample can be measured again. Exit 1 if anything does not "
-    "hold; what could not be measured or checked here is told, and is no failure."
+    "Check records that were contributed: form, place, key, rows, duplicates, and that a board can "
+    "show them; with --baseline also that a replaced record says the same; with --verify that "
+    "their metrics are what their suites make of their rows, and that a sample can be measured "
+    "again. Exit 1 if anything does not hold; what could not be measured or checked here is told, "
+    "and is no failure."
 )
 
 

@@ -84,6 +84,7 @@ def test_protocol_exclusions_and_remarks_are_told(records):
         (-1e-5, -1e-1, 1e-1, "0.00"),
         (1.5e-9, None, None, "1.500e−09"),
         (0.0, None, None, "0.0"),
+        (0.0, 0.0, 5e-324, "0.00000000"),
     ],
 )
 def test_decimals_follow_the_interval(value, low, high, shown):

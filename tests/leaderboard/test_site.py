@@ -9,7 +9,8 @@ from media_files import add_media
 from site_pages import page, words
 
 from worldbench.errors import RecordError
-from worldbench.leaderboard import build, render
+from worldbench.leaderboard import build, render, write
+from worldbench.leaderboard.site import addresses
 
 
 def test_a_suite_is_explained_and_an_unknown_one_says_so(rivals, make_result):
@@ -110,6 +111,31 @@ def test_the_same_records_give_the_same_bytes_wherever_they_lie(rivals, tmp_path
     moved.parent.mkdir()
     rivals.root.rename(moved)
     assert render(build(moved)) == once
+
+
+@pytest.mark.parametrize(
+    ("one", "two"),
+    [
+        (("model", "0123456789ab" + "0" * 52), ("model", "0123456789ab" + "1" * 52)),
+        (("model", "a-0123456789"), ("model-a", "0123456789")),
+    ],
+)
+def test_two_models_that_would_share_a_page_are_refused(tree, tmp_path, one, two):
+    for name, revision in (one, two):
+        tree.add(tree.card(name, revision=revision), status="failed", reason="x")
+    with pytest.raises(RecordError, match="share the page models/model-") as caught:
+        write(build(tree.root), tmp_path / "out")
+    for name, revision in (one, two):
+        assert f"{name}@{revision}" in str(caught.value.seen)
+    assert not (tmp_path / "out").exists()
+
+
+def test_two_suites_that_would_share_a_page_are_refused(tree):
+    page = addresses.suite("Colours").removeprefix("suites/").removesuffix(".html")
+    for suite in ("Colours", page):
+        tree.add(tree.card("model"), status="failed", reason="x", suite=suite)
+    with pytest.raises(RecordError, match=f"seen:     Colours and {page}"):
+        render(build(tree.root))
 
 
 def test_names_that_differ_in_case_alone_have_pages_of_their_own(tree):

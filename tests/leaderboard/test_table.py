@@ -200,6 +200,53 @@ def test_a_suite_from_outside_tells_floors_ceilings_and_targets(tree, make_resul
 
 
 @pytest.mark.parametrize(
+    ("told", "reason"),
+    [
+        ({"ceiling": 1.0}, "this metric has no floor"),
+        ({"floor": [], "ceiling": 1.0}, "this metric has no floor"),
+        ({"floor": ["still"], "ceiling": 1.0}, "no floor: still has no value here"),
+        ({"floor": 0.0, "ceiling": 5e-324}, "too close to divide by"),
+    ],
+)
+def test_a_suite_that_tells_half_a_scale_is_told_what_is_missing(tree, make_result, told, reason):
+    tree.protocol["scales"] = {"accuracy": told}
+    tree.add(tree.card("model"), (make_result("accuracy", 0.5, headline=True),))
+    board = build(tree.root)
+    assert reason in str(section_of(board).columns[0].no_skill)
+    assert cell_of(board, "model", "accuracy").skill is None
+    assert render(board)
+
+
+@pytest.mark.parametrize("unit", ["", "%"])
+@pytest.mark.parametrize(
+    "ends",
+    [
+        (0.0, 0.0, 5e-324),
+        (5e-324, 0.0, 1e-323),
+        (-1e100, -1e100, 1e100),
+        (1e100, 1e100, 1e100),
+        (1.0, 1.0, 1.0000000000000002),
+    ],
+)
+def test_numbers_at_the_limits_are_shown(tree, make_result, ends, unit):
+    tree.protocol["scales"] = {"accuracy": {"floor": -1e100, "ceiling": 1e100}}
+    value, low, high = ends
+    given = {"low": low, "high": high, "unit": unit}
+    metrics = [make_result("accuracy", value, None, headline=True, **given)]
+    metrics += [make_result("other", value, None, headline=True, **given)]
+    for level in (0, 5e-324, 1e-323, 2**64 - 1, 2**64 - 2, 1e100):
+        factors = {"level": level}
+        metrics.append(make_result("other", value, None, factors=factors, **given))
+    for neighbour in range(3):
+        factors = {"near": 2**60 + neighbour}
+        metrics.append(make_result("other", value, None, factors=factors, **given))
+    for name in ("model", "another"):
+        cost = make_result("gflops", 5e-324, None, unit="GFLOP", higher_is_better=False)
+        tree.add(tree.card(name, parameters=2**64 - 1), (*metrics, cost), suite="probe")
+    assert render(build(tree.root))
+
+
+@pytest.mark.parametrize(
     ("floor", "half", "reason"),
     [
         (1.5, 0.4, "standard errors"),
@@ -329,6 +376,15 @@ def test_unusable_rows_cost_the_rank_and_say_why(tree, make_provenance, damage, 
     assert cell_of(board, "linear_flow", "psnr").rank == 1
 
 
+def test_scores_beyond_every_limit_cost_the_rank(tree, make_result):
+    table = {"trial": ["a", "b"], "cluster": ["c", "d"], "role": ["rollout"] * 2}
+    for name in ("model", "another"):
+        score = make_result("psnr", 1.0, headline=True)
+        tree.add(tree.card(name), (score,), table | {"psnr": [1.7e308, 1.7e308]})
+    board = build(tree.root)
+    assert "its rows hold a psnr beyond ±1e+100" in str(cell_of(board, "model", "psnr").no_rank)
+
+
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), "text"])
 def test_scores_that_are_not_numbers_cost_the_rank(tree, make_result, value):
     table = {"trial": ["a"], "cluster": ["c"], "role": ["rollout"], "psnr": [value]}
@@ -392,6 +448,21 @@ def test_json_keeps_numbers_as_measured(records):
     shown = {row["adapter"]: row["cells"][1]["value"] for row in section["rows"]}
     assert shown["linear_flow"] == cell_of(board, "linear_flow", "psnr").value
     assert shown["broken_dit"] is None
+
+
+def test_a_board_of_records_is_not_replaced_by_one_of_none(records, tmp_path):
+    empty, out = tmp_path / "empty", tmp_path / "out"
+    empty.mkdir()
+    for _ in range(2):
+        write(build(empty), out)
+    assert stale(build(empty), out) == ""
+    write(build(records), out)
+    before = {path: path.read_bytes() for path in out.rglob("*") if path.is_file()}
+    for replace in (write, stale):
+        with pytest.raises(UsageError, match="no records to make the board") as caught:
+            replace(build(empty), out)
+        assert caught.value.seen == empty
+    assert {path: path.read_bytes() for path in out.rglob("*") if path.is_file()} == before
 
 
 def test_written_files_are_up_to_date_until_something_changes(records, tmp_path):

@@ -3,7 +3,8 @@
 In reading order: ``board`` (what a board is), ``table`` (records → board) with ``columns``,
 ``scales`` (floor, ceiling, skill), ``rows`` and ``compare`` (ranks); then ``text``, ``breakdowns``
 (their tables and curves), ``markdown``, ``chart``, ``curves`` (on ``axes``, in ``strokes``) and
-``site`` (board → texts), ``files`` (texts → files), ``terminal`` (board → screen).
+``site`` (board → texts), ``files`` (texts → files), ``terminal`` (board → screen), ``showing``
+(which records no board can show).
 """
 
 from worldbench.leaderboard.board import Board, Cell, Column, Entry, Row, Section

@@ -30,7 +30,7 @@ class Across:
         steps = [b - a for a, b in pairwise(levels)]
         self.logarithmic = levels[0] > 0 and max(steps) >= _UNEVEN * min(steps)
         places = [math.log(level) for level in levels] if self.logarithmic else list(levels)
-        span = places[-1] - places[0]
+        span = places[-1] - places[0] or 1.0  # large neighbours may have equal logarithms
         self._levels = levels
         self._places = [(place - places[0]) / span for place in places]
         closest = min(b - a for a, b in pairwise(self._places))

@@ -7,6 +7,7 @@ from dataclasses import asdict
 from itertools import islice
 from pathlib import Path
 
+from worldbench.errors import UsageError
 from worldbench.leaderboard import markdown, site
 from worldbench.leaderboard.board import Board
 from worldbench.record import write_atomic
@@ -48,8 +49,9 @@ def write(board: Board, out: Path) -> list[Path]:
 
     Raises:
         EnvironmentFault: If the folder cannot be written.
+        UsageError: If the board has no records, and the one that it would replace has.
     """
-    contents = {out / path: content for path, content in render(board, out / MEDIA).items()}
+    contents = _contents(board, out)
     for path, content in contents.items():
         write_atomic(path, content)
     for path in _leftover(out, contents):
@@ -63,11 +65,27 @@ def stale(board: Board, out: Path) -> str:
     Returns:
         What is missing, differs or should not be there, as a unified diff from the files to the
         board (of HTML only its beginning); empty if everything is up to date.
+
+    Raises:
+        UsageError: If the board has no records, and the one in the folder has.
     """
-    contents = {out / path: content for path, content in render(board, out / MEDIA).items()}
+    contents = _contents(board, out)
     said = [_difference(path, content) for path, content in contents.items()]
     said += [f"not of these records: {path}\n" for path in _leftover(out, contents)]
     return "".join(said)
+
+
+def _contents(board: Board, out: Path) -> dict[Path, bytes]:
+    contents = {out / path: content for path, content in render(board, out / MEDIA).items()}
+    old = out / "leaderboard.json"
+    if not board.sections and old.is_file() and old.read_bytes() != contents[old]:
+        raise UsageError(
+            f"no records to make the board in {out} of, which holds one of records",
+            seen=board.records,
+            accepted="a folder written by `worldbench run`",
+            fix=f"--records DIR; or delete {old}, if its records are gone for good",
+        )
+    return contents
 
 
 def _leftover(out: Path, contents: Container[Path]) -> list[Path]:

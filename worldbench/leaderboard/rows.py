@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from worldbench.errors import RecordError
+from worldbench.limits import LARGEST
 from worldbench.record import file_digest
 from worldbench.schema import Record
 
@@ -110,6 +111,8 @@ def _collect(
             continue
         if not isinstance(value, int | float) or not math.isfinite(value):
             return Absent(f"its rows hold a {name} that is not a finite number")
+        if abs(value) > LARGEST:
+            return Absent(f"its rows hold a {name} beyond ±{LARGEST:g}")
         key = str(trial) if kind == "trials" else f"{role}/{trial}"
         if clusters.setdefault(key, str(cluster)) != str(cluster):
             return Absent(f"its rows put trial {trial} into two clusters")

@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 from worldbench.leaderboard.board import Anchor, Cell, Column
+from worldbench.limits import SMALLEST
 from worldbench.scale import Scale
 from worldbench.schema import Body, Family, SuiteInfo
 from worldbench.stats import Interval, gap_standard_error, skill
@@ -155,6 +156,8 @@ def _why_no_skill(column: Column, scale: Scale) -> str | None:
         return scale.no_skill
     if scale.ceiling is None:
         return "this metric has no ceiling"
+    if scale.floor is None or scale.floor == ():
+        return "this metric has no floor"
     if column.floor is None:
         names = scale.floor if isinstance(scale.floor, tuple) else ()
         missing = " or ".join(names) or f"a share in the unit {column.unit!r}"
@@ -166,6 +169,8 @@ def _why_no_skill(column: Column, scale: Scale) -> str | None:
         return f"the ceiling ({column.ceiling.value:.4g}) is worse than the floor " + (
             f"({column.floor.value:.4g})"
         )
+    if 0.0 < abs(gap) < SMALLEST:
+        return f"floor and ceiling are too close to divide by ({abs(gap):.3g})"
     error = gap_standard_error(_interval(column.floor), _interval(column.ceiling))
     placed = skill(
         column.floor.value, column.floor.value, column.ceiling.value, standard_error=error

@@ -75,7 +75,8 @@ def decimals(value: float, low: float | None = None, high: float | None = None) 
     exact = 1 if value == 0.0 else 3 - math.floor(math.log10(abs(value)))
     places = exact
     if low is not None and high is not None and high > low:
-        places = 1 - math.floor(math.log10((high - low) / 2))
+        # Half of the smallest number there is would be zero, which has no logarithm.
+        places = 1 - math.floor(math.log10((high - low) / 2 or high - low))
         if value != 0.0:
             places = min(places, exact + 1)
     return min(max(places, 0), 8)

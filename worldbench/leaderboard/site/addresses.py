@@ -1,7 +1,9 @@
 """Where pages lie below ``site/``: names of files that no record can choose freely."""
 
 import re
+from collections.abc import Iterable
 
+from worldbench.errors import RecordError
 from worldbench.leaderboard.board import Section
 from worldbench.schema import digest
 
@@ -36,6 +38,26 @@ def model(name: str, revision: str) -> str:
 def checkpoint(name: str, revision: str) -> str:
     """Returns what one revision of an adapter is called in addresses."""
     return f"{slug(name)}-{slug(revision[:12])}"
+
+
+def refuse_shared(pages: Iterable[tuple[str, str]]) -> None:
+    """Refuses two suites or adapters on one page, where one would stand for the other.
+
+    Args:
+        pages: The address of each page, and whose it is.
+
+    Raises:
+        RecordError: Naming both.
+    """
+    owners: dict[str, str] = {}
+    for address, owner in pages:
+        if owners.setdefault(address, owner) != owner:
+            raise RecordError(
+                f"two share the page {address}",
+                seen=f"{owners[address]} and {owner}",
+                accepted="names, and first 12 characters of revisions, that tell them apart",
+                fix="delete the records of the one that does not belong here",
+            )
 
 
 def anchor(section: Section) -> str:

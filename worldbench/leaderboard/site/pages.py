@@ -46,12 +46,18 @@ def render(board: Board, media: Path | None = None) -> Mapping[str, str]:
         media: The folder of clips and pictures; None for pages without.
 
     Raises:
-        RecordError: If trial tables are not their records', or a list of media cannot be read.
+        RecordError: If trial tables are not their records', a list of media cannot be read, or two
+            suites or adapters share a page.
     """
+    suites = tuple(dict.fromkeys(section.suite for section in board.sections))
+    addresses.refuse_shared((addresses.suite(name), name) for name in suites)
+    addresses.refuse_shared(
+        (addresses.model(each.name, each.revision), f"{each.name}@{each.revision}")
+        for each in board.adapters
+    )
     material = Material.of(board, media)
     environment = _environment()
     rivals = duel(board, material)
-    suites = tuple(dict.fromkeys(section.suite for section in board.sections))
     shared = {
         "addresses": addresses,
         "board": board,
