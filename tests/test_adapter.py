@@ -110,6 +110,39 @@ def test_latents_that_are_not_finite_are_refused():
         checked_latents("my_model", "encode", Latents(tokens, 2), batch=2, frames=8)
 
 
+def with_tokens(tokens, stride=2):
+    """Returns latents as an adapter whose types nobody checks could make them."""
+    latents = Latents(torch.zeros(2, 4, 4, 4, 8), 2)
+    object.__setattr__(latents, "tokens", tokens)
+    object.__setattr__(latents, "temporal_stride", stride)
+    return latents
+
+
+@pytest.mark.parametrize(
+    ("latents", "said"),
+    [
+        (torch.zeros(2, 4, 4, 4, 8), r"no latents\n.*Tensor"),
+        (None, "no latents"),
+        (with_tokens(torch.zeros(2, 4, 16, 8)), r"(?s)\(2, 4, 16, 8\).*reshape .* \(h = 1 for a"),
+        (with_tokens(torch.zeros(2, 4)), "no grid"),
+        (with_tokens([[0.0]]), r"no grid\n.*list"),
+        (with_tokens(torch.zeros(2, 4, 4, 4, 8, dtype=torch.long)), r"wrong dtype\n.*int64"),
+        (with_tokens(torch.zeros(2, 4, 4, 4, 8), stride=0), r"no temporal stride\n.*0"),
+        (with_tokens(torch.zeros(2, 4, 4, 4, 8), stride=-2), r"no temporal stride\n.*-2"),
+    ],
+)
+def test_what_is_no_grid_of_floats_is_refused(latents, said):
+    with pytest.raises(ContractError, match=said) as caught:
+        checked_latents("my_model", "encode", latents, batch=2, frames=8)
+    assert None not in (caught.value.accepted, caught.value.fix)
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64])
+def test_latents_of_any_precision_pass(dtype):
+    latents = Latents(torch.zeros(2, 4, 1, 16, 8, dtype=dtype), 2)
+    assert checked_latents("my_model", "encode", latents, batch=2, frames=8) is latents
+
+
 def test_capabilities_are_found_by_method():
     class Both:
         def generate(self) -> None: ...

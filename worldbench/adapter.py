@@ -317,14 +317,23 @@ def checked_range(where: str, video: Float[Tensor, "..."]) -> None:
 
 
 def checked_latents(
-    adapter: str, call: str, latents: Latents, *, batch: int, frames: int
+    adapter: str, call: str, latents: object, *, batch: int, frames: int
 ) -> Latents:
     """Validates what ``encode`` or ``predict`` returned for so many frames.
 
     Raises:
-        ContractError: If batch or number of latent steps is wrong, or values are not finite.
+        ContractError: If it is no grid of floats, batch or number of latent steps is wrong, or
+            values are not finite.
     """
     where = f"adapter {adapter!r}, call {call}"
+    if not isinstance(latents, Latents):
+        raise ContractError(
+            f"{where}: no latents",
+            seen=type(latents).__name__,
+            accepted="a worldbench.adapter.Latents",
+            fix="return Latents(tokens, temporal_stride)",
+        )
+    _require_grid(where, latents)
     steps = -(-frames // latents.temporal_stride)
     if latents.tokens.shape[:2] != (batch, steps):
         raise ContractError(
@@ -341,3 +350,33 @@ def checked_latents(
             fix="check the weights and the precision",
         )
     return latents
+
+
+def _require_grid(where: str, latents: Latents) -> None:
+    """Refuses latents that are no floats ``b t' h' w' d`` of a temporal stride.
+
+    Raises:
+        ContractError: With what they are instead.
+    """
+    tokens, stride = latents.tokens, latents.temporal_stride
+    if not isinstance(tokens, Tensor) or tokens.dim() != 5:
+        raise ContractError(
+            f"{where}: tokens that are no grid",
+            seen=tuple(tokens.shape) if isinstance(tokens, Tensor) else type(tokens).__name__,
+            accepted="a tensor b t' h' w' d",
+            fix="reshape tokens to b t h w d (h = 1 for a row)",
+        )
+    if not tokens.is_floating_point():
+        raise ContractError(
+            f"{where}: wrong dtype",
+            seen=tokens.dtype,
+            accepted="floats",
+            fix="give the features themselves, not indices of a codebook; else .float()",
+        )
+    if stride < 1:
+        raise ContractError(
+            f"{where}: no temporal stride",
+            seen=stride,
+            accepted="frames per latent step, 1 or more",
+            fix="Latents(tokens, temporal_stride=self.card.temporal_stride)",
+        )

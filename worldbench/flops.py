@@ -30,13 +30,13 @@ _Shape = tuple[int, ...]
 
 _OWN_NAMESPACES = frozenset({"aten", "prim", "prims", "profiler", "debugprims"})
 _ARITHMETIC = re.compile(
-    r"mm(?![a-z])|_conv|conv[123]d|convolution|attention|transformer|linear|linalg|solve|cholesky"
-    r"|(^|_)(lu|qr|svd|eig|eigh|rnn|lstm|gru|fft|matmul|einsum|c?dist)(_|$)"
+    r"mm(?![a-z])|_conv|conv([123]d|_tbc)|convolution|attention|transformer|linear|linalg|solve"
+    r"|cholesky|(^|_)(lu|qr|svd|eig|eigh|rnn|lstm|gru|fft|matmul|einsum|[cp]?dist)(_|$)"
     r"|(^|_)(mv|addmv|dot|vdot|geqrf|ormqr|orgqr)(_|$)"
 )
 """Names of PyTorch's own operations that cost more than their elements."""
 _CHEAP = re.compile(r"upsample|_convert|grid_sampler|norm|check_errors")
-_LEAVES = ("numpy", "__array__", "__dlpack__", "data_ptr", "tolist")
+_LEAVES = ("numpy", "__array__", "__dlpack__", "data_ptr", "tolist", "untyped_storage", "storage")
 """Methods of a tensor that hand its content to code that PyTorch does not see."""
 _LEFT = "work outside of PyTorch, on what {} gave it"
 _LISTS = ("numpy", "__array__", "tolist")

@@ -115,7 +115,8 @@ def fill(network: nn.Module, weights: Weights, path: Path) -> None:
     """Gives a network its weights.
 
     Raises:
-        DataError: If names or shapes differ.
+        DataError: If names or shapes differ, or values are no floats: whole numbers are of another
+            scale, which the file does not tell.
     """
     wanted = {name: tuple(value.shape) for name, value in network.state_dict().items()}
     given = {name: tuple(value.shape) for name, value in weights.state.items()}
@@ -127,6 +128,15 @@ def fill(network: nn.Module, weights: Weights, path: Path) -> None:
             seen=f"{first}: {given.get(first, 'missing')}, and {len(names) - 1} more",
             accepted=f"{first}: {wanted.get(first, 'no such parameter')}",
             fix=f"write the file again with this release: {train(weights.header['model'])}",
+        )
+    raw = [name for name, value in weights.state.items() if not value.is_floating_point()]
+    if raw:
+        raise DataError(
+            f"the weights in {path} are not all floats",
+            seen=f"{raw[0]}: {weights.state[raw[0]].dtype}, and {len(raw) - 1} more",
+            accepted="safetensors of floats, as worldbench_models.weights.save_weights writes them",
+            fix="write the file from weights that are not quantised: "
+            + train(weights.header["model"]),
         )
     network.load_state_dict(weights.state)
 

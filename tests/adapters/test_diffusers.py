@@ -364,4 +364,4 @@ def test_the_command_line_checks_a_folder(
     assert "FAILED" not in said
     assert code == 0
     assert "ok      generate: no temporal leak" in said
-    assert "diffusers: 0 failed of 11 checks" in said
+    assert "diffusers: 0 failed of 15 checks" in said

@@ -189,7 +189,7 @@ def test_files_that_answer_no_trial_are_a_warning_only(tmp_path, caplog):
         ({"item_id": "a@0", "sample": 0, "path": "v.mp4", "fps": 0}, "fps = 0"),
         ('{"item_id": "a@0", "sample": 0, "path": "v.mp4", "fps": NaN}', "fps = nan"),
         ({"item_id": "a@0", "sample": 0, "path": "gone.mp4"}, "missing file"),
-        ({"item_id": "a@0", "sample": 0, "path": "v\0.mp4"}, "null"),
+        ({"item_id": "a@0", "sample": 0, "path": "v\0.mp4"}, "NUL"),
     ],
 )
 def test_a_malformed_manifest_line_is_refused_with_its_number(tmp_path, line, complaint):

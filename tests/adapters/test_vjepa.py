@@ -109,7 +109,7 @@ def test_the_command_line_checks_a_checkpoint(
 ) -> None:
     words = [f"adapter.{name}={str(value).lower()}" for name, value in TOLD.items()]
     assert cli.main(["check", "adapter=vjepa", f"adapter.weights={file}", *words]) == 0
-    assert "vjepa: 0 failed of 17 checks" in capsys.readouterr().out
+    assert "vjepa: 0 failed of 24 checks" in capsys.readouterr().out
 
 
 def test_a_checkpoint_is_rewritten_once(

@@ -249,7 +249,7 @@ def without(held: dict[str, Any], part: str, *names: str) -> dict[str, Any]:
 
 
 def test_what_is_no_such_checkpoint_is_told(
-    held: dict[str, Any], file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    held: dict[str, Any], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     narrow = held["target_encoder"] | {"module.backbone.blocks.0.attn.qkv.bias": torch.ones(5)}
     more = held["target_encoder"] | {"module.backbone.blocks.0.gate": torch.ones(5)}
@@ -257,6 +257,10 @@ def test_what_is_no_such_checkpoint_is_told(
     cases: list[tuple[object, dict[str, Any], str]] = [
         ({**held, "opt": Harmful()}, {}, "does not read without running code"),
         ({name: held[name] for name in ("encoder", "predictor")}, {}, "a part is missing"),
+        ({**held, "target_encoder": None}, {}, "a part is not weights by name"),
+        ({**held, "predictor": torch.ones(2)}, {}, "a part is not weights by name"),
+        ({**held, "predictor": {"a": [1]}}, {}, "a part is not weights by name"),
+        ({**held, "predictor": {1: torch.ones(2)}}, {}, "a part is not weights by name"),
         (without(held, "predictor", "mask_tokens"), {}, "no mask tokens"),
         (without(held, "target_encoder", "blocks.1.mlp.fc2.bias"), {}, "no whole V-JEPA 1"),
         (without(held, "predictor", "predictor_pos_embed"), {}, "no whole V-JEPA 1"),
@@ -274,10 +278,42 @@ def test_what_is_no_such_checkpoint_is_told(
         with pytest.raises(DataError, match=words) as caught:
             _ = VJEPA(str(tmp_path / "case.pt"), **TOLD | options).card
         assert None not in (caught.value.seen, caught.value.accepted, caught.value.fix)
-    (tmp_path / "part.pt").write_bytes(file.read_bytes()[:5000])
-    with pytest.raises(DataError, match="does not read"):
-        _ = VJEPA(str(tmp_path / "part.pt"), **TOLD).card
     assert "ran" not in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("zipped", [True, False])
+def test_what_would_run_code_is_told_from_what_is_cut_short(
+    held: dict[str, Any], zipped: bool, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "case.pt"
+
+    def error_of(content: bytes | None = None) -> DataError:
+        if content is not None:
+            path.write_bytes(content)
+        with pytest.raises(DataError) as caught:
+            _ = VJEPA(str(path), **TOLD).card
+        return caught.value
+
+    torch.save({**held, "opt": Harmful()}, path, _use_new_zipfile_serialization=zipped)
+    code = error_of()
+    assert code.what == "the checkpoint does not read without running code"
+    assert "print" in str(code.seen)
+    assert "torch.save({part: old[part] for part in" in str(code.fix)
+    torch.save(held, path, _use_new_zipfile_serialization=zipped)
+    whole = path.read_bytes()
+    parts = [whole[:size] for size in (0, 1, 3, 10, 5000, len(whole) // 2, len(whole) - 9)]
+    for content in (*parts, b"hello", b"<html>404</html>"):
+        assert "cut short, or no file of torch.save" in error_of(content).what
+    assert "ran" not in capsys.readouterr().out
+
+
+def test_a_file_of_an_old_release_of_torch_is_the_same_model(
+    held: dict[str, Any], file: Path, tmp_path: Path
+) -> None:
+    path = tmp_path / "old.pt"
+    torch.save(held, path, _use_new_zipfile_serialization=False)
+    old, new = (VJEPA(str(each), **TOLD).encode(clips(1)).tokens for each in (path, file))
+    assert torch.equal(old, new)
 
 
 def test_there_are_no_places_beyond_its_training(file: Path) -> None:

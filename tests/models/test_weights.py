@@ -69,6 +69,18 @@ def test_weights_of_other_names_are_refused_by_name(path: Path, network: torch.n
         fill(network, load_weights(path, model="dit"), path)
 
 
+@pytest.mark.parametrize("kind", [torch.int8, torch.int64, torch.bool])
+def test_whole_numbers_are_no_weights(kind: torch.dtype, path: Path) -> None:
+    save_weights(path, {"weight": torch.ones(2, 3, dtype=kind), "bias": torch.ones(2)}, HEADER)
+    network = torch.nn.Linear(3, 2)
+    before = network.weight.clone()
+    with pytest.raises(DataError, match="not all floats") as caught:
+        fill(network, load_weights(path, model="dit"), path)
+    assert f"weight: {kind}" in str(caught.value.seen)
+    assert None not in (caught.value.accepted, caught.value.fix)
+    assert torch.equal(network.weight, before)
+
+
 def test_a_missing_file_is_told_with_how_to_make_it(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="No such file") as caught:
         load_weights(tmp_path / "none.safetensors", model="dit")

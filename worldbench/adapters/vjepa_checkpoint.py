@@ -24,6 +24,8 @@ from worldbench.schema import digest
 
 _VERSION = 1
 _PARTS = ("target_encoder", "predictor")
+_ZIP = b"PK\x03\x04"
+_GLOBAL = re.compile(r"GLOBAL (\S+)")  # what a refused pickle would call
 _HEADS = {1024: 16, 1280: 16, 1408: 22}  # of ViT-L, H and g, as hubconf.py makes them
 _SIDE, _FRAMES, _PREDICTOR_HEADS = 256, 64, 12  # of a V-JEPA 2, where nobody says otherwise
 _TOKENS = 10  # mask tokens of every V-JEPA 2
@@ -76,17 +78,47 @@ def _rewritten(file: Path, untold: Untold) -> tuple[dict[str, Tensor], dict[str,
 
 
 def _read(file: Path) -> dict[str, Mapping[str, Tensor]]:
-    try:
-        found = torch.load(file, map_location="cpu", weights_only=True, mmap=True)
-    except (pickle.UnpicklingError, RuntimeError, OSError, ValueError, EOFError) as error:
-        seen = f"{file}: {type(error).__name__}"
-        raise refused("the checkpoint does not read without running code", seen) from error
+    found = _loaded(file)
     names = sorted(map(str, found)) if isinstance(found, dict) else [type(found).__name__]
     if not set(_PARTS) <= set(names):
         raise refused(
             "this is no checkpoint of a V-JEPA: a part is missing", f"{', '.join(names)} in {file}"
         )
+    for part in _PARTS:
+        if (wrong := _no_weights(found[part])) is not None:
+            what = "this is no checkpoint of a V-JEPA: a part is not weights by name"
+            raise refused(what, f"{part}{wrong} in {file}")
     return {part: found[part] for part in _PARTS}
+
+
+def _loaded(file: Path) -> Any:
+    with file.open("rb") as opened:
+        is_zip = opened.read(len(_ZIP)) == _ZIP
+    try:
+        # Only zip files can be mapped; older ones are read whole.
+        return torch.load(file, map_location="cpu", weights_only=True, mmap=is_zip)
+    except Exception as error:  # bytes that are no pickle fail in any way
+        code = _GLOBAL.search(str(error)) if isinstance(error, pickle.UnpicklingError) else None
+        if code is None:
+            seen = f"{file}: {type(error).__name__}"
+            what = "the checkpoint does not read: it is cut short, or no file of torch.save"
+            raise refused(what, seen) from error
+        raise refused(
+            "the checkpoint does not read without running code",
+            f"{file}: {code[1]}",
+            fix="where you trust it, keep the weights alone: "
+            f"torch.save({{part: old[part] for part in {_PARTS}}}, FILE)",
+        ) from error
+
+
+def _no_weights(part: object) -> str | None:
+    """Says what a part is, or holds, instead of tensors by name."""
+    if not isinstance(part, Mapping):
+        return f": {type(part).__name__}"
+    for name, value in part.items():
+        if not isinstance(name, str) or not isinstance(value, Tensor):
+            return f"[{name!r}]: {type(value).__name__}"
+    return None
 
 
 def _plain(state: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -2,8 +2,9 @@
 
 Each check puts one promise of the contract to the test on small synthetic clips, and fails with
 the call and the values seen. A model that passes can be trusted by every suite: shapes and ranges,
-determinism by seed, independence of batching, contexts left alone, horizons met exactly, and no
-temporal leak (perturb the future, and whatever was computed from the context must not move).
+determinism by seed, independence of batching, contexts left alone, illegal ones refused, horizons
+met exactly, and no temporal leak: perturb the future, in memory and in what other questions have
+shown before, and whatever was computed from the context must not move.
 """
 
 from collections.abc import Iterator, Sequence
@@ -21,6 +22,7 @@ from worldbench.adapter import (
 from worldbench.conformance.latents import encodes, encodes_layers, predicts, surprises
 from worldbench.conformance.outcome import Outcome, attempt, expect
 from worldbench.conformance.pixels import generates, replays
+from worldbench.conformance.subject import context_of
 
 __all__ = ["Outcome", "check", "check_configured"]
 
@@ -69,4 +71,6 @@ def _check_card(adapter: Adapter) -> None:
     has, says = set(capabilities(adapter)), set(adapter.card.capabilities)
     expect(bool(has), "the adapter implements no capability", type(adapter).__name__)
     expect(has == says, "card.capabilities differ from the methods", f"card {says}, methods {has}")
+    if has & {"generates", "predicts", "surprises"}:
+        context_of(adapter)
     expect(adapter.card == adapter.card, "the card changes from one look to the next")

@@ -9,21 +9,34 @@ from worldbench.adapter import (
     Adapter,
     Encodes,
     EncodesLayers,
+    EncodesNoisy,
     Latents,
     Layered,
     Predicts,
     Surprises,
     checked_latents,
 )
+from worldbench.conformance.encode_options import layered, noisy
+from worldbench.conformance.futures import perturbed_future, unmoved
+from worldbench.conformance.legality import illegal_refused
 from worldbench.conformance.outcome import Outcome, attempt, close, expect, same
-from worldbench.conformance.subject import clips_for, context_of
+from worldbench.conformance.subject import (
+    clips_for,
+    context_of,
+    fitting,
+    horizon_of,
+    length_of,
+    longer,
+)
 from worldbench.noise import TrialNoise
+
+_STEPS = (1, 2, 4)
 
 
 def encodes(adapter: Encodes) -> Iterator[Outcome]:
     """Checks ``encode``."""
     assert isinstance(adapter, Adapter)
-    frames = 4 * adapter.card.temporal_stride
+    frames = length_of(adapter)
     clips = clips_for(adapter, frames)
 
     def latents(part: Tensor = clips) -> Latents:
@@ -47,6 +60,10 @@ def encodes(adapter: Encodes) -> Iterator[Outcome]:
         lambda: same(latents().tokens, latents().tokens, "two calls give different latents"),
     )
     yield attempt("encode: independent of the batch", batches)
+    if isinstance(adapter, EncodesNoisy):
+        yield from noisy(adapter)
+    if isinstance(adapter, Layered):
+        yield from layered(adapter)
 
 
 def encodes_layers(adapter: EncodesLayers) -> Iterator[Outcome]:
@@ -56,7 +73,7 @@ def encodes_layers(adapter: EncodesLayers) -> Iterator[Outcome]:
         missing = "names no layers" if isinstance(adapter, Encodes) else "does not encode"
         yield Outcome("encode_layers: as encode at each layer", None, f"the adapter {missing}")
         return
-    encoder, frames = adapter, 4 * adapter.card.temporal_stride
+    encoder, frames = adapter, length_of(adapter)
     clips, names = clips_for(adapter, frames), tuple(adapter.layers)
 
     def latents(part: Tensor = clips, layers: Sequence[str] = names) -> dict[str, Tensor]:
@@ -106,7 +123,8 @@ def encodes_layers(adapter: EncodesLayers) -> Iterator[Outcome]:
 def predicts(adapter: Predicts) -> Iterator[Outcome]:
     """Checks ``predict``."""
     assert isinstance(adapter, Adapter)
-    context, horizon = context_of(adapter), 4 * adapter.card.temporal_stride
+    context, horizon = context_of(adapter), horizon_of(adapter)
+    asked = [steps * adapter.card.temporal_stride for steps in _STEPS]
     clips = clips_for(adapter, context + horizon)
 
     def latents(part: Tensor = clips, horizon: int = horizon) -> Tensor:
@@ -118,17 +136,21 @@ def predicts(adapter: Predicts) -> Iterator[Outcome]:
         return out.tokens
 
     def leak() -> None:
-        perturbed = clips.clone()
-        perturbed[:, context:] = 1 - perturbed[:, context:]
-        same(latents(), latents(perturbed), "predictions move with the future: a temporal leak")
+        # Another mirror image than that of ``generate``, which has been shown.
+        clip, what = clips[:1].flip(-2), "predictions move with the future: a temporal leak"
+        unmoved(adapter, clip, context, latents, what)
 
     def batches() -> None:
         alone = torch.cat([latents(clips[i : i + 1]) for i in range(len(clips))])
         close(latents(), alone, "predictions depend on the batch")
 
     def horizons() -> None:
-        for steps in (1, 2, 4):
-            latents(horizon=steps * adapter.card.temporal_stride)
+        for frames in fitting(adapter, asked):
+            latents(horizon=frames)
+
+    def illegal() -> str | None:
+        stride = adapter.card.temporal_stride
+        return illegal_refused(adapter, lambda clip, c: adapter.predict(clip[:, :c], stride))
 
     def grids() -> str | None:
         if not isinstance(adapter, Encodes):
@@ -145,41 +167,59 @@ def predicts(adapter: Predicts) -> Iterator[Outcome]:
         return None
 
     yield attempt("predict: shape, finite, horizon met exactly", horizons)
+    yield from longer("predict", adapter, asked, lambda frames: latents(horizon=frames))
     yield attempt("predict: on the grid of encode", grids)
     yield attempt("predict: deterministic", lambda: same(latents(), latents(), "two calls differ"))
     yield attempt("predict: independent of the batch", batches)
     yield attempt("predict: no temporal leak", leak)
+    yield attempt("predict: illegal contexts refused", illegal)
 
 
 def surprises(adapter: Surprises) -> Iterator[Outcome]:
     """Checks ``surprise``."""
     assert isinstance(adapter, Adapter)
-    card = adapter.card
-    context, stride = context_of(adapter), card.temporal_stride
-    horizon = 4 * stride
+    if not adapter.card.operators:
+        yield Outcome("surprise: operators on the card", False, "card.operators is empty")
+    for operator in adapter.card.operators:
+        yield from _surprises_by(adapter, operator)
+
+
+def _surprises_by(adapter: Surprises, operator: str) -> Iterator[Outcome]:
+    """Checks ``surprise`` of one operator."""
+    assert isinstance(adapter, Adapter)
+    context, horizon = context_of(adapter), horizon_of(adapter)
     clips = clips_for(adapter, context + horizon)
 
-    def surprise(operator: str, part: Tensor, first: int = 0) -> Tensor:
+    def ask(part: Tensor, first: int = 0, context: int = context) -> Tensor:
         noise = TrialNoise([f"trial{first + i}" for i in range(len(part))])
+        return adapter.surprise(part, context, operator=operator, noise=noise)
+
+    def surprise(part: Tensor = clips, first: int = 0) -> Tensor:
         with torch.inference_mode():
             given = part.clone()
-            out = adapter.surprise(given, context, operator=operator, noise=noise)
+            out = ask(given, first)
         same(given, part, "the video was changed in place")
-        wanted = (len(part), horizon // stride)
+        wanted = (len(part), horizon // adapter.card.temporal_stride)
         expect(tuple(out.shape) == wanted, f"wrong shape, not {wanted}", tuple(out.shape))
         expect(bool(torch.isfinite(out).all()), "surprise that is not finite")
         return out
 
-    if not card.operators:
-        yield Outcome("surprise: operators on the card", False, "card.operators is empty")
-    for operator in card.operators:
+    def batches() -> None:
+        alone = [surprise(clips[i : i + 1], i) for i in range(len(clips))]
+        close(surprise(), torch.cat(alone), "surprise depends on the batch")
 
-        def repeat(operator: str = operator) -> None:
-            same(surprise(operator, clips), surprise(operator, clips), "two calls differ")
+    def moves() -> None:
+        clip = clips[:1]
+        moved = not torch.equal(surprise(clip), surprise(perturbed_future(clip, context)))
+        expect(moved, "another future is exactly as surprising, as if nobody had looked at it")
 
-        def batches(operator: str = operator) -> None:
-            alone = [surprise(operator, clips[i : i + 1], i) for i in range(len(clips))]
-            close(surprise(operator, clips), torch.cat(alone), "surprise depends on the batch")
-
-        yield attempt(f"surprise[{operator}]: shape, finite, deterministic given the noise", repeat)
-        yield attempt(f"surprise[{operator}]: independent of the batch", batches)
+    yield attempt(
+        f"surprise[{operator}]: shape, finite, deterministic given the noise",
+        lambda: same(surprise(), surprise(), "two calls differ"),
+    )
+    yield attempt(f"surprise[{operator}]: independent of the batch", batches)
+    yield attempt(f"surprise[{operator}]: moves when the future does", moves)
+    yield attempt(
+        f"surprise[{operator}]: illegal contexts refused",
+        lambda: illegal_refused(adapter, lambda clip, context: ask(clip, context=context)),
+    )

@@ -6,9 +6,10 @@ import torch
 from torch import Tensor
 
 from worldbench.adapter import Adapter, Generates, Replays, checked_rollout
+from worldbench.conformance.futures import unmoved
+from worldbench.conformance.legality import illegal_refused
 from worldbench.conformance.outcome import Outcome, attempt, close, expect, same
-from worldbench.conformance.subject import clips_for, context_of
-from worldbench.errors import ContractError, WorldbenchError
+from worldbench.conformance.subject import clips_for, context_of, fitting, horizon_of, longer
 from worldbench.schema import Trial
 from worldbench.suite import Setting
 
@@ -28,14 +29,14 @@ def generates(adapter: Generates) -> Iterator[Outcome]:
     """Checks ``generate``."""
     assert isinstance(adapter, Adapter)
     card = adapter.card
-    context = context_of(adapter)
-    stride = card.temporal_stride
-    clips = clips_for(adapter, context + max(_HORIZONS))
+    context, steps = context_of(adapter), horizon_of(adapter)
+    asked = fitting(adapter, _HORIZONS)
+    clips = clips_for(adapter, context + max(steps, *asked))
     usual, others = _seeds(clips, run=7), _seeds(clips, run=8)
 
     def rollout(
         part: Tensor = clips,
-        horizon: int = 4 * stride,
+        horizon: int = steps,
         samples: int = 2,
         seeds: Sequence[int] = usual,
     ) -> Tensor:
@@ -54,7 +55,7 @@ def generates(adapter: Generates) -> Iterator[Outcome]:
         )
 
     def horizons() -> None:
-        for horizon in _HORIZONS:
+        for horizon in asked:
             rollout(horizon=horizon)
 
     def determinism() -> str | None:
@@ -79,30 +80,28 @@ def generates(adapter: Generates) -> Iterator[Outcome]:
     def prefix() -> None:
         given = clips.clone()
         with torch.inference_mode():
-            adapter.generate(given[:, :context], 4 * stride, samples=2, seeds=usual)
+            adapter.generate(given[:, :context], steps, samples=2, seeds=usual)
         same(given, clips, "the context was changed in place")
 
     def leak() -> None:
-        perturbed = clips.clone()
-        perturbed[:, context:] = 1 - perturbed[:, context:]
-        same(rollout(), rollout(perturbed), "the rollout moves with the future: a temporal leak")
+        unmoved(
+            adapter,
+            clips[:1, : context + steps].flip(-1),
+            context,
+            lambda clip: rollout(clip, samples=1, seeds=usual[:1]),
+            "the rollout moves with the future: a temporal leak",
+        )
 
     def illegal() -> str | None:
-        illegal = [c for c in range(1, context) if not card.legal_context(c)]
-        if not illegal:
-            return "every shorter context is legal"
-        try:
-            adapter.generate(clips[:, : illegal[0]], stride, samples=1, seeds=usual)
-        except (ValueError, WorldbenchError):
-            return None
-        raise ContractError(
-            "an illegal context was accepted",
-            seen=f"{illegal[0]} frames",
-            accepted="a ValueError for what card.legal_context refuses",
-            fix="if not self.card.legal_context(context.shape[1]): raise ValueError(...)",
+        return illegal_refused(
+            adapter,
+            lambda clip, context: adapter.generate(
+                clip[:, :context], card.temporal_stride, samples=1, seeds=usual[:1]
+            ),
         )
 
     yield attempt("generate: shape, range, dtype, horizon met exactly", horizons)
+    yield from longer("generate", adapter, _HORIZONS, lambda horizon: rollout(horizon=horizon))
     yield attempt("generate: determinism by seeds", determinism)
     yield attempt("generate: item i draws from seeds[i], whatever the batch", batches)
     yield attempt("generate: context not altered", prefix)

@@ -148,7 +148,7 @@ class Questions:
         name = self.adapter.card.name
 
         def check(answer: object) -> None:
-            checked_latents(name, call, answer, batch=1, frames=frames)  # type: ignore[arg-type]
+            checked_latents(name, call, answer, batch=1, frames=frames)
 
         return check
 
