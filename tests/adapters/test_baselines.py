@@ -6,10 +6,11 @@ import pytest
 import torch
 from torch import Tensor
 
-from worldbench.adapter import Generates, Replays, capabilities, checked_rollout
+from worldbench.adapter import Generates, Replays, capabilities
 from worldbench.adapters.linear_flow import LinearFlow
 from worldbench.adapters.real_future import RealFuture
 from worldbench.adapters.still import ContextMean, CopyLast
+from worldbench.answers import checked_rollout
 from worldbench.batches import to_video
 from worldbench.metrics.frame import frame_psnr
 from worldbench.schema import Trial

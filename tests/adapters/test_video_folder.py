@@ -8,9 +8,10 @@ import pytest
 import torch
 import yaml
 
-from worldbench.adapter import Adapter, Replays, capabilities, checked_rollout
+from worldbench.adapter import Adapter, Replays, capabilities
 from worldbench.adapters.rollout_manifest import file_name, file_names
 from worldbench.adapters.video_folder import VideoFolder
+from worldbench.answers import checked_rollout
 from worldbench.data.video import encode
 from worldbench.errors import DataError, UsageError
 from worldbench.schema import Trial

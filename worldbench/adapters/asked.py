@@ -4,7 +4,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-_SLACK = 1e-4  # as of worldbench.adapter.checked_range
+_SLACK = 1e-4  # as of worldbench.answers.checked_range
 
 
 def checked_clips(video: Tensor) -> Float[Tensor, "b t 3 h w"]:

@@ -6,7 +6,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from worldbench.adapter import Adapter, Encodes, EncodesNoisy, Layered, checked_latents
+from worldbench.adapter import Adapter, Encodes, EncodesNoisy, Layered
+from worldbench.answers import checked_latents
 from worldbench.conformance.outcome import Outcome, attempt, close, expect, same
 from worldbench.conformance.subject import clips_for, length_of
 from worldbench.errors import ContractError, WorldbenchError

@@ -14,8 +14,8 @@ from worldbench.adapter import (
     Layered,
     Predicts,
     Surprises,
-    checked_latents,
 )
+from worldbench.answers import checked_latents
 from worldbench.conformance.encode_options import layered, noisy
 from worldbench.conformance.futures import perturbed_future, unmoved
 from worldbench.conformance.legality import illegal_refused

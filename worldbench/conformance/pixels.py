@@ -5,7 +5,8 @@ from collections.abc import Iterator, Sequence
 import torch
 from torch import Tensor
 
-from worldbench.adapter import Adapter, Generates, Replays, checked_rollout
+from worldbench.adapter import Adapter, Generates, Replays
+from worldbench.answers import checked_rollout
 from worldbench.conformance.futures import unmoved
 from worldbench.conformance.legality import illegal_refused
 from worldbench.conformance.outcome import Outcome, attempt, close, expect, same

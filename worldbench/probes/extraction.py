@@ -14,7 +14,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from worldbench.adapter import Adapter, Encodes, EncodesLayers, Latents, checked_latents
+from worldbench.adapter import Adapter, Encodes, EncodesLayers, Latents
+from worldbench.answers import checked_latents
 from worldbench.batches import clip_batches
 from worldbench.data.source import ClipSource
 from worldbench.errors import ContractError

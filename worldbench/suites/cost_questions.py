@@ -7,15 +7,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from worldbench.adapter import (
-    Adapter,
-    Encodes,
-    Generates,
-    Predicts,
-    Surprises,
-    checked_latents,
-    checked_rollout,
-)
+from worldbench.adapter import Adapter, Encodes, Generates, Predicts, Surprises
+from worldbench.answers import checked_latents, checked_rollout
 from worldbench.batches import resized
 from worldbench.noise import TrialNoise
 from worldbench.schema import AdapterCard

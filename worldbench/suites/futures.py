@@ -5,7 +5,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 from worldbench import operators
-from worldbench.adapter import Adapter, Encodes, Predicts, checked_latents
+from worldbench.adapter import Adapter, Encodes, Predicts
+from worldbench.answers import checked_latents
 from worldbench.schema import AdapterCard
 from worldbench.suite import Setting
 

@@ -14,15 +14,8 @@ from jaxtyping import Float, Float64
 from torch import Tensor
 
 from worldbench import operators
-from worldbench.adapter import (
-    Adapter,
-    Encodes,
-    Generates,
-    Predicts,
-    Surprises,
-    checked_latents,
-    checked_rollout,
-)
+from worldbench.adapter import Adapter, Encodes, Generates, Predicts, Surprises
+from worldbench.answers import checked_latents, checked_rollout
 from worldbench.errors import ContractError
 from worldbench.noise import TrialNoise
 from worldbench.schema import AdapterCard

@@ -9,15 +9,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from worldbench.adapter import (
-    Adapter,
-    Encodes,
-    Generates,
-    Latents,
-    Predicts,
-    Replays,
-    checked_latents,
-)
+from worldbench.adapter import Adapter, Encodes, Generates, Latents, Predicts, Replays
+from worldbench.answers import checked_latents
 from worldbench.batches import clip_batches
 from worldbench.cache import cached_tensors
 from worldbench.data.source import Clip, ClipSource

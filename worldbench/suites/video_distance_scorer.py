@@ -9,7 +9,8 @@ import torch
 from jaxtyping import Float, UInt8
 from torch import Tensor
 
-from worldbench.adapter import Adapter, Encodes, Generates, Replays, checked_rollout
+from worldbench.adapter import Adapter, Encodes, Generates, Replays
+from worldbench.answers import checked_rollout
 from worldbench.batches import to_pixels
 from worldbench.data.source import Clip, ClipSource
 from worldbench.errors import ContractError

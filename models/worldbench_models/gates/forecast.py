@@ -10,9 +10,10 @@ import torch
 from jaxtyping import Bool, Float, Float64
 from torch import Tensor
 
-from worldbench.adapter import Adapter, Generates, checked_rollout
+from worldbench.adapter import Adapter, Generates
 from worldbench.adapters.linear_flow import LinearFlow
 from worldbench.adapters.still import CopyLast
+from worldbench.answers import checked_rollout
 from worldbench.batches import to_video
 from worldbench.data.worlds.content import Tell
 from worldbench.schema import seed_of

@@ -7,7 +7,8 @@ import torch
 from jaxtyping import Float, UInt8
 from torch import Tensor
 
-from worldbench.adapter import Adapter, Encodes, Latents, Predicts, checked_latents
+from worldbench.adapter import Adapter, Encodes, Latents, Predicts
+from worldbench.answers import checked_latents
 from worldbench.batches import to_video
 from worldbench.data.worlds import SceneSpec, training_clips
 from worldbench.data.worlds.content import Tell
