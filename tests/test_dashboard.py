@@ -70,6 +70,7 @@ def test_the_workspace_is_the_one_that_was_looked_at(
     assert (tmp_path / "view.json").read_text() == SNAPSHOT.read_text()
 
 
+@pytest.mark.slow
 @built_here
 def test_publishing_without_a_server_is_the_machines_fault(
     tmp_path: Path, home: Path, monkeypatch: pytest.MonkeyPatch

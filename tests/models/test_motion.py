@@ -41,6 +41,7 @@ def few() -> MotionClips:
     return single_object_clips(20, workers=1)
 
 
+@pytest.mark.slow
 def test_the_projected_centre_is_the_centroid_of_the_rendered_target() -> None:
     away, compared = [], 0
     for track, slot in tracks():

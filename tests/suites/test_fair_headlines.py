@@ -24,12 +24,9 @@ SUITES = {
 QUICK = ("permanence_quick", "consistency3d_quick")
 FULL = ("permanence_full", "consistency3d_full")
 SETS_OF_QUADS = (*QUICK, *FULL)
-SLOW = [pytest.mark.slow, pytest.mark.timeout(1200)]
-ASKED = [
-    *((name, 1) for name in QUICK),
-    *(pytest.param(name, 2, marks=SLOW) for name in QUICK),
-    *(pytest.param(name, stride, marks=SLOW) for name in FULL for stride in (1, 2)),
-]
+ASKED = [(name, stride) for name in SETS_OF_QUADS for stride in (1, 2)]
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]
 
 
 def outcomes(data: WorldData, trial: Trial, stride: int) -> dict[str, float]:

@@ -377,6 +377,7 @@ def run(clean_process, tmp_path, squares):  # type: ignore[no-untyped-def]
     return run
 
 
+@pytest.mark.slow
 def test_a_predictor_becomes_a_record_beside_those_of_generators(run, tmp_path, capsys):
     root = tmp_path / "records"
     for adapter in ("copy_last", "linear_flow", "real_future"):

@@ -54,6 +54,7 @@ def test_quads_come_with_their_controls_and_what_was_refused() -> None:
     )
 
 
+@pytest.mark.slow
 def test_workers_do_not_change_a_set(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("worldbench.data.worlds.simulation._WORTH_PROCESSES", 1)
     plan = QuadPlan("q", "", {"colour": 3, "slide (screen)": 2})

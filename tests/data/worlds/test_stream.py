@@ -57,6 +57,7 @@ def test_two_processes_give_the_same_tracks_in_the_same_order() -> None:
     assert len(set(alone)) == 300
 
 
+@pytest.mark.slow
 def test_jobs_come_back_in_their_order_from_several_processes() -> None:
     specs = [SceneSpec("drop", seed, frames=4) for seed in range(70)]
     assert list(in_parallel(digest_of, specs, 2)) == list(in_parallel(digest_of, specs, 1))

@@ -35,6 +35,7 @@ def _failures(adapter: DiTAdapter) -> list[str]:
     return [f"{each.name}: {each.detail}" for each in check(adapter) if not each.passed]
 
 
+@pytest.mark.slow
 def test_weights_in_a_file_keep_every_promise_of_the_contract(tiny: DiTAdapter) -> None:
     assert _failures(tiny) == []
 

@@ -326,6 +326,7 @@ def conf(tmp_path: Path) -> Path:
     return folder.parent
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("clean_process")
 def test_the_command_measures_the_gates_of_a_predictor(
     tmp_path: Path, conf: Path, capsys: pytest.CaptureFixture[str]
@@ -370,6 +371,7 @@ def test_an_operator_that_the_adapter_lacks_is_refused_before_anything_is_measur
     assert not (run / "gates.json").exists()
 
 
+@pytest.mark.slow
 def test_an_untrained_jepa_can_be_asked_everything(clips: torch.Tensor) -> None:
     adapter = JEPAAdapter(name="jepa_random", weights="random", size="xs")
     found = measure_foresight(adapter, clips[:4], batch=4)
