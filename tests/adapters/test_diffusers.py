@@ -1,5 +1,6 @@
 """Rollouts of the adapter against the pipelines called by hand, on tiny random checkpoints."""
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -364,4 +365,4 @@ def test_the_command_line_checks_a_folder(
     assert "FAILED" not in said
     assert code == 0
     assert "ok      generate: no temporal leak" in said
-    assert "diffusers: 0 failed of 15 checks" in said
+    assert re.search(r"diffusers: 0 failed of 1[56] checks", said)  # as many as horizons that fit
