@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Annotated
 
-from pydantic import AfterValidator
+from pydantic import AfterValidator, BaseModel, ConfigDict, model_validator
 
 LARGEST = 1e100
 """No number of a record is larger. No score of ours comes near it, and spans, percentages, squares
@@ -30,17 +30,24 @@ def out_of_range(value: object) -> bool:
     return isinstance(value, float) and not abs(value) <= LARGEST
 
 
-def refuse_out_of_range(name: str, value: object) -> None:
-    """Refuses a field with a number that the board cannot calculate with.
+class Limited(BaseModel):
+    """What a record is made of: it does not change, and the board can calculate with its numbers.
 
     Raises:
-        ValueError: Naming the field, and what is accepted.
+        ValueError: Naming the field that holds another number, and what is accepted.
     """
-    if out_of_range(value):
-        raise ValueError(
-            f"{name} holds a number that is not within ±{LARGEST:g}, or an integer that 64 bits "
-            "do not hold"
-        )
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    @model_validator(mode="after")
+    def _can_be_calculated_with(self) -> "Limited":
+        for name, value in self:
+            if out_of_range(value):
+                raise ValueError(
+                    f"{name} holds a number that is not within ±{LARGEST:g}, or an integer that 64 "
+                    "bits do not hold"
+                )
+        return self
 
 
 def too_deep(value: object) -> bool:

@@ -2,12 +2,12 @@
 
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, model_validator
+from pydantic import ConfigDict
 
-from worldbench.limits import refuse_out_of_range
+from worldbench.limits import Limited
 
 
-class Scale(BaseModel):
+class Scale(Limited):
     """Where a metric's floor and ceiling come from.
 
     A metric with both has a skill: (value − floor) / (ceiling − floor).
@@ -21,15 +21,9 @@ class Scale(BaseModel):
         target: The value a control should have where neither direction is better.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, strict=True)
+    model_config = ConfigDict(strict=True)
 
     floor: float | tuple[str, ...] | None = None
     ceiling: float | Literal["oracle"] | None = None
     no_skill: str | None = None
     target: float | None = None
-
-    @model_validator(mode="after")
-    def _can_be_calculated_with(self) -> "Scale":
-        for name, value in self:
-            refuse_out_of_range(name, value)
-        return self

@@ -12,9 +12,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, field_validator, model_validator
+from pydantic import ConfigDict, Field, TypeAdapter, field_validator, model_validator
 
-from worldbench.limits import PathPart, refuse_out_of_range
+from worldbench.limits import Limited, PathPart
 from worldbench.scale import Scale
 
 SCHEMA_VERSION = 1
@@ -52,17 +52,7 @@ def seed_of(*key: object) -> int:
 _SCALES = TypeAdapter(dict[str, Scale])
 
 
-class _Frozen(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
-
-    @model_validator(mode="after")
-    def _can_be_calculated_with(self) -> "_Frozen":
-        for name, value in self:
-            refuse_out_of_range(name, value)
-        return self
-
-
-class AdapterCard(_Frozen):
+class AdapterCard(Limited):
     """The identity of an adapter: what it is, what it can do, and on which clips.
 
     ``revision`` is a digest of weights and configuration: two adapters with the same revision give
@@ -123,7 +113,7 @@ class Trial:
     factors: Mapping[str, Scalar] = field(default_factory=dict)
 
 
-class MetricResult(_Frozen):
+class MetricResult(Limited):
     """One score: a number with its interval, or a status with the reason why there is none."""
 
     name: str
@@ -166,14 +156,14 @@ class MetricResult(_Frozen):
         return self.name, tuple(sorted(self.factors.items()))
 
 
-class Exclusion(_Frozen):
+class Exclusion(Limited):
     """An input that was left out of a run, and why."""
 
     path: str
     reason: str
 
 
-class DataInfo(_Frozen):
+class DataInfo(Limited):
     """The data a record was measured on, identified by content and not by location."""
 
     name: str
@@ -183,7 +173,7 @@ class DataInfo(_Frozen):
     excluded: tuple[Exclusion, ...] = ()
 
 
-class SuiteInfo(_Frozen):
+class SuiteInfo(Limited):
     """The questions a record answers: suite, version, data and the whole protocol."""
 
     name: PathPart
@@ -204,7 +194,7 @@ class SuiteInfo(_Frozen):
         return protocol
 
 
-class Body(_Frozen):
+class Body(Limited):
     """The reproducible half of a record: the only part that tests, equality and the board read."""
 
     status: Status
@@ -237,7 +227,7 @@ class Body(_Frozen):
         )
 
 
-class Provenance(_Frozen):
+class Provenance(Limited):
     """How a record came about; never part of equality."""
 
     command: str
@@ -256,12 +246,10 @@ class Provenance(_Frozen):
     notes: tuple[str, ...] = ()
 
 
-class Record(_Frozen):
+class Record(Limited):
     """One adapter on one suite configuration."""
 
-    model_config = ConfigDict(
-        frozen=True, extra="forbid", allow_inf_nan=False, populate_by_name=True
-    )
+    model_config = ConfigDict(populate_by_name=True)
 
     schema_version: int = Field(default=SCHEMA_VERSION, alias="schema")
     body: Body

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
@@ -57,15 +58,7 @@ def mean_of(
         return MetricResult(**common, status="skipped", reason=why)
     values, clusters = np.array([v for v, _ in told]), [c for _, c in told]
     found = cluster_mean(values, clusters, bounded=bounded)
-    return MetricResult(
-        **common,
-        value=found.value,
-        low=found.low,
-        high=found.high,
-        n=found.n,
-        clusters=found.clusters,
-        reason=reason,
-    )
+    return MetricResult(**common, **asdict(found), reason=reason)
 
 
 def mean_row(samples: Sequence[Row]) -> Row:

@@ -3,6 +3,7 @@
 import math
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
+from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -87,11 +88,7 @@ def _per_class(rows: Sequence[Row], factors: dict[str, Scalar]) -> MetricResult:
         name="per_class",
         factors=dict(factors),
         higher_is_better=True,
-        value=told.value,
-        low=told.low,
-        high=told.high,
-        n=told.n,
-        clusters=told.clusters,
+        **asdict(told),
     )
 
 

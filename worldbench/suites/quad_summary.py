@@ -4,7 +4,7 @@ Shared by every suite of matched quads; what its headline is, is the suite's to 
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 import numpy as np
 
@@ -178,12 +178,8 @@ def single_clip_auroc(rows: Sequence[Row], factors: Mapping[str, Scalar]) -> Met
     return MetricResult(
         name="auroc",
         factors=dict(factors),
-        value=value,
-        low=found.low,
-        high=found.high,
-        n=len(rows),
-        clusters=found.clusters,
         higher_is_better=True,
+        **asdict(found),
     )
 
 
